@@ -1,0 +1,1 @@
+//! Compiled permissions: may this user publish, subscribe, receive?

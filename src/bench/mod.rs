@@ -1,0 +1,1 @@
+//! `gannet bench`: the load generator.

@@ -1,0 +1,276 @@
+//! Configuration: what an operator wrote, as typed values with their places in the file.
+//! Owns the types; the lexer, parser and schema beside it fill them. Never opens sockets, never logs.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where in which file something stands. Lines and columns count from 1.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// Path as given on the command line or in `include`; `"<command line>"` for flags.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A value that is never printed or logged: passwords and tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Everything the broker runs on. Defaults are those of the oracle.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address clients connect to. Default `0.0.0.0`.
+    pub host: String,
+    /// Client port. Default 4222; `-1` asks the kernel for a free one.
+    pub port: i32,
+    /// `server_name`; the server's id when absent.
+    pub server_name: Option<String>,
+    /// `client_advertise`: `host:port` told to clients in INFO.
+    pub client_advertise: Option<String>,
+    /// Limits on clients.
+    pub limits: Limits,
+    /// Users, tokens and their permissions.
+    pub authorization: Authorization,
+    /// Logging.
+    pub log: Logging,
+    /// Process id file.
+    pub pid_file: Option<PathBuf>,
+    /// Directory for `gannet_PID.ports`.
+    pub ports_file_dir: Option<PathBuf>,
+    /// `disable_sublist_cache`/`no_sublist_cache` style knobs do not exist in gannet; shards do.
+    pub shards: Shards,
+}
+
+/// Settings of the shards: gannet's own, flags only.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shards {
+    /// Number of shards; `None` is one per usable core.
+    pub count: Option<usize>,
+    /// Do not pin shard threads to cores.
+    pub no_pin: bool,
+    /// Which ring to run on.
+    pub io: IoChoice,
+    /// How long a shard spins before it sleeps.
+    pub spin: Spin,
+}
+
+/// `--io`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoChoice {
+    /// io_uring where it can be had, else epoll with a warning.
+    #[default]
+    Auto,
+    /// io_uring or refuse to start.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// `--spin`: `auto` (adaptive, default), `off`, or microseconds (edge profile).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spin {
+    /// Spin only while recent waits were short, so that an idle core sleeps.
+    #[default]
+    Adaptive,
+    /// Always sleep at once.
+    Off,
+    /// Always spin this long before sleeping, microseconds.
+    Fixed(u32),
+}
+
+/// Limits on clients. Sizes in bytes, times in milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// `max_connections`. Default 65536; 0 is no limit in the oracle's sense.
+    pub connections_max: i64,
+    /// `max_subscriptions` per connection; 0 is none.
+    pub subscriptions_max: u32,
+    /// `max_subscription_tokens`: tokens in a subscription's subject; 0 is none.
+    pub subscription_tokens_max: u8,
+    /// `max_payload`. Default 1 MiB.
+    pub payload_bytes_max: u32,
+    /// `max_control_line`. Default 4096.
+    pub control_line_bytes_max: u32,
+    /// `max_pending`. Default 64 MiB.
+    pub pending_bytes_max: u64,
+    /// `write_deadline`. Default 10 s.
+    pub write_deadline_ms: u64,
+    /// `ping_interval`. Default 2 min.
+    pub ping_interval_ms: u64,
+    /// `ping_max`. Default 2.
+    pub pings_out_max: u32,
+    /// `no_fast_producer_stall`.
+    pub no_fast_producer_stall: bool,
+    /// `no_header_support`.
+    pub no_header_support: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 65536,
+            subscriptions_max: 0,
+            subscription_tokens_max: 0,
+            payload_bytes_max: 1024 * 1024,
+            control_line_bytes_max: 4096,
+            pending_bytes_max: 64 * 1024 * 1024,
+            write_deadline_ms: 10_000,
+            ping_interval_ms: 120_000,
+            pings_out_max: 2,
+            no_fast_producer_stall: false,
+            no_header_support: false,
+        }
+    }
+}
+
+/// Who may connect, from `authorization {}` and the flags `--user --pass --auth`.
+#[derive(Clone, Debug, Default)]
+pub struct Authorization {
+    /// Single user name.
+    pub user: Option<String>,
+    /// Single user's password, plain or bcrypt.
+    pub password: Option<Secret>,
+    /// Token, plain or bcrypt.
+    pub token: Option<Secret>,
+    /// `authorization { permissions }` of the single user... as the oracle applies them.
+    pub default_permissions: Option<Permissions>,
+    /// `users`.
+    pub users: Vec<User>,
+    /// `timeout`, milliseconds. Default 2000.
+    pub timeout_ms: Option<u64>,
+    /// `no_auth_user`: the user given to clients without credentials.
+    pub no_auth_user: Option<(String, Position)>,
+}
+
+/// One of `users`.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Name.
+    pub name: String,
+    /// Password, plain or bcrypt (`$2a$`, `$2b$`, `$2y$`).
+    pub password: Secret,
+    /// Own permissions; `None` means `default_permissions` apply.
+    pub permissions: Option<Permissions>,
+    /// `allowed_connection_types`, upper case; empty means all.
+    pub connection_types: Vec<String>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// `permissions {}` as written.
+#[derive(Clone, Debug, Default)]
+pub struct Permissions {
+    /// `publish`/`pub`.
+    pub publish: Rules,
+    /// `subscribe`/`sub`.
+    pub subscribe: Rules,
+    /// `allow_responses`.
+    pub responses: Option<Responses>,
+}
+
+/// Allow and deny lists. An absent `allow` (`None`) allows all that is not denied.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// What is allowed.
+    pub allow: Option<Vec<Rule>>,
+    /// What is denied.
+    pub deny: Vec<Rule>,
+}
+
+/// One entry of a list: a pattern, for subscriptions with an optional queue pattern (`"foo queue"`).
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The pattern.
+    pub subject: String,
+    /// Queue name or pattern.
+    pub queue: Option<String>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// `allow_responses`. Defaults: 1 message, 2 minutes, as the oracle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Responses {
+    /// Messages per request; negative is no limit.
+    pub messages_max: i64,
+    /// How long after the request, milliseconds; negative is no limit.
+    pub expires_ms: i64,
+}
+
+/// Logging, in the oracle's words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logging {
+    /// `-D`, `debug`.
+    pub debug: bool,
+    /// `-V`, `trace`.
+    pub trace: bool,
+    /// `-VV`, `trace_verbose`.
+    pub trace_verbose: bool,
+    /// `-T`, `logtime`. Default true.
+    pub time: bool,
+    /// `logtime_utc`.
+    pub utc: bool,
+    /// `log_file`.
+    pub file: Option<PathBuf>,
+    /// `log_size_limit`, bytes; 0 is none.
+    pub file_bytes_max: u64,
+    /// `log_max_num`; 0 is none.
+    pub files_max: u64,
+    /// `max_traced_msg_len`; 0 is none.
+    pub traced_bytes_max: usize,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Logging {
+            debug: false,
+            trace: false,
+            trace_verbose: false,
+            time: true,
+            utc: false,
+            file: None,
+            file_bytes_max: 0,
+            files_max: 0,
+            traced_bytes_max: 0,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            host: "0.0.0.0".into(),
+            port: 4222,
+            server_name: None,
+            client_advertise: None,
+            limits: Limits::default(),
+            authorization: Authorization::default(),
+            log: Logging::default(),
+            pid_file: None,
+            ports_file_dir: None,
+            shards: Shards::default(),
+        }
+    }
+}

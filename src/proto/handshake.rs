@@ -1,0 +1,1 @@
+//! INFO and CONNECT: the JSON either side opens with.

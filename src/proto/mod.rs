@@ -1,0 +1,2 @@
+//! The client protocol as bytes: parsing borrowed operations, encoding what goes out. Pure.
+pub mod handshake;

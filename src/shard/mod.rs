@@ -1,0 +1,2 @@
+//! shard.
+pub mod ring;

@@ -1,0 +1,1 @@
+//! Subjects and patterns: pure, imports no sibling.
