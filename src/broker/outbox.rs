@@ -6,6 +6,7 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 /// A fixed block of output. Filled at the end, sent from the start.
 ///
 /// Invariant: `sent <= len <= CHUNK_BYTES`.
+#[derive(Debug)]
 pub struct Chunk {
     bytes: Box<[u8]>,
     len: usize,
