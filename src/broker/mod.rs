@@ -1,2 +1,284 @@
-//! broker.
+//! The pure core of a shard: interest, matching, delivery. No sockets, no clock, no global randomness.
+//!
+//! One message, in the order of the files: [`publish`] (mapping, permission, match, other shards,
+//! no-responders), [`deliver`] (targets, queue groups), [`outbox`] (bytes for one connection). What the core
+//! cannot do itself it asks for: full chunks go to an [`effect::Outlet`], records for other shards into a
+//! [`effect::Batch`] a shard, the rest is an [`effect::Effect`].
+
+pub mod deliver;
+pub mod effect;
+pub mod forward;
+pub mod interest;
+pub mod matching;
 pub mod outbox;
+pub mod peer;
+pub mod publish;
+pub mod run;
+pub mod subscribe;
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use slab::Slab;
+
+use crate::account::{AccountId, GLOBAL};
+use crate::auth::permission::{Permissions, ResponseTracker};
+use crate::proto::handshake::ConnectOptions;
+
+use effect::{Batch, ConnId, Effect, Origin};
+use interest::{Interest, SHARDS_MAX, Sub, SubId};
+use matching::MatchCache;
+use outbox::ChunkPool;
+use peer::{Peer, Traffic};
+
+/// How far a connection may fall behind.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingLimits {
+    /// `max_pending`: over it the connection is cut.
+    pub pending_bytes_max: u64,
+    /// From here on publishers that feed it are held back; `None` never.
+    pub hold_bytes: Option<u64>,
+}
+
+impl PendingLimits {
+    /// As the oracle: publishers are held back from three quarters of `max_pending` on.
+    pub fn new(pending_bytes_max: u64, no_fast_producer_stall: bool) -> Self {
+        PendingLimits {
+            pending_bytes_max,
+            hold_bytes: (!no_fast_producer_stall).then_some(pending_bytes_max / 4 * 3),
+        }
+    }
+}
+
+/// Which shard this is, and of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardPlace {
+    /// This shard.
+    pub index: u8,
+    /// All of them.
+    pub count: u8,
+}
+
+/// The core of one shard.
+///
+/// Invariants: `peers[conn]` is `Some` exactly for open connections; every subscription in `subs` is in its
+/// connection's table and in its pattern's list; `limits` has a key for exactly the `limited` ones.
+#[derive(Debug)]
+pub struct Broker {
+    place: ShardPlace,
+    pending: PendingLimits,
+    accounts: Vec<Interest>,
+    peers: Vec<Option<Box<Peer>>>,
+    subs: Slab<Sub>,
+    limits: HashMap<SubId, u64>,
+    sid_hasher: FixedState,
+    cache: MatchCache,
+    pool: ChunkPool,
+    random: u64,
+    now_ms: u64,
+    batches: Vec<Batch>,
+    dirty: Vec<ConnId>,
+    effects: Vec<Effect>,
+    expired: Vec<SubId>,
+    /// All messages from clients of this shard.
+    pub received: Traffic,
+    /// All messages to clients of this shard.
+    pub sent: Traffic,
+    /// Connections cut for being slow.
+    pub slow_consumers: u64,
+}
+
+impl Broker {
+    /// A core without connections. All randomness comes from `seed`.
+    pub fn new(place: ShardPlace, pending: PendingLimits, seed: u64) -> Self {
+        assert!(place.index < place.count && usize::from(place.count) <= SHARDS_MAX);
+        Broker {
+            place,
+            pending,
+            accounts: vec![Interest::new(seed)],
+            peers: Vec::new(),
+            subs: Slab::new(),
+            limits: HashMap::new(),
+            sid_hasher: FixedState::with_seed(seed ^ 0x5bd1_e995),
+            cache: MatchCache::new(seed),
+            pool: ChunkPool::default(),
+            random: seed | 1,
+            now_ms: 0,
+            batches: (0..place.count).map(|_| Batch::default()).collect(),
+            dirty: Vec::new(),
+            effects: Vec::new(),
+            expired: Vec::new(),
+            received: Traffic::default(),
+            sent: Traffic::default(),
+            slow_consumers: 0,
+        }
+    }
+
+    /// Tells the core what time it is, in milliseconds from any start.
+    pub fn set_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// A connection has come.
+    pub fn open(&mut self, conn: ConnId, generation: u32) {
+        let at = conn as usize;
+        if at >= self.peers.len() {
+            self.peers.resize_with(at + 1, || None);
+        }
+        assert!(self.peers[at].is_none(), "slot {conn} is taken");
+        self.peers[at] = Some(Box::new(Peer::new(Origin { shard: self.place.index, conn, generation })));
+    }
+
+    /// A connection has gone: its subscriptions end, publishers it held back go on.
+    pub fn close(&mut self, conn: ConnId) {
+        self.unsubscribe_all(conn);
+        let Some(mut peer) = self.peers[conn as usize].take() else { return };
+        peer.outbox.clear(&mut self.pool);
+        self.release(&mut peer);
+    }
+
+    /// The delivery side of an open connection.
+    pub fn peer(&mut self, conn: ConnId) -> &mut Peer {
+        self.peers[conn as usize].as_mut().expect("an open connection")
+    }
+
+    /// The delivery side of a connection, if it is open.
+    pub fn find_peer(&self, conn: ConnId) -> Option<&Peer> {
+        self.peers.get(conn as usize)?.as_deref()
+    }
+
+    /// Protocol bytes for a connection.
+    pub fn push(&mut self, conn: ConnId, bytes: &[u8]) {
+        let peer = self.peers[conn as usize].as_mut().expect("an open connection");
+        peer.outbox.push(&mut self.pool, bytes);
+        if !peer.dirty {
+            peer.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    /// Connections with something new to send, each once.
+    pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
+        for conn in self.dirty.drain(..) {
+            if let Some(Some(peer)) = self.peers.get_mut(conn as usize)
+                && peer.dirty
+            {
+                peer.dirty = false;
+                into.push(conn);
+            }
+        }
+    }
+
+    /// The next chunk of a connection, unless one is in flight or nothing waits.
+    pub fn next_chunk(&mut self, conn: ConnId) -> Option<outbox::Chunk> {
+        self.peers[conn as usize].as_mut()?.outbox.next()
+    }
+
+    /// A chunk came back from the kernel, which took `sent` bytes of it.
+    pub fn chunk_sent(&mut self, conn: ConnId, chunk: outbox::Chunk, sent: usize) {
+        let hold = self.pending.hold_bytes.unwrap_or(u64::MAX);
+        let Some(Some(peer)) = self.peers.get_mut(conn as usize) else {
+            self.pool.give(chunk);
+            return;
+        };
+        peer.outbox.sent(&mut self.pool, chunk, sent);
+        if !peer.waiting.is_empty() && peer.outbox.pending_bytes() < hold {
+            let mut peer = self.peers[conn as usize].take().expect("seen above");
+            self.release(&mut peer);
+            self.peers[conn as usize] = Some(peer);
+        }
+    }
+
+    /// A chunk whose connection has gone.
+    pub fn chunk_done(&mut self, chunk: outbox::Chunk) {
+        self.pool.give(chunk);
+    }
+
+    /// Lets the publishers that a connection held back go on.
+    fn release(&mut self, peer: &mut Peer) {
+        for origin in std::mem::take(&mut peer.waiting) {
+            if origin.shard == self.place.index {
+                self.effects.push(Effect::Release(origin));
+            } else {
+                self.batches[usize::from(origin.shard)].records.push(effect::Record::Release(origin));
+            }
+        }
+    }
+
+    /// What the loop must do.
+    pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
+        into.append(&mut self.effects);
+    }
+
+    /// What CONNECT said that concerns delivery. Cached matches know whether a client takes headers.
+    pub fn set_options(&mut self, conn: ConnId, headers: bool, options: &ConnectOptions) {
+        let peer = self.peer(conn);
+        peer.headers = headers;
+        peer.echo = options.echo;
+        peer.verbose = options.verbose;
+        peer.no_responders = options.no_responders;
+        self.matches_void(conn);
+    }
+
+    /// What the client's user may do.
+    pub fn set_permissions(&mut self, conn: ConnId, permissions: Option<Arc<Permissions>>) {
+        let peer = self.peer(conn);
+        peer.responses = permissions.as_ref().and_then(|p| p.responses()).map(|r| Box::new(ResponseTracker::new(r)));
+        peer.permissions = permissions;
+        self.matches_void(conn);
+    }
+
+    /// What cached matches know of a connection has changed.
+    fn matches_void(&mut self, conn: ConnId) {
+        let peer = self.peer(conn);
+        if !peer.subs.is_empty() {
+            let account = peer.account;
+            self.interest(account).generation += 1;
+            self.cache.touch();
+        }
+    }
+
+    /// The batches of all shards; this shard's own stays empty.
+    pub fn batches(&mut self) -> &mut [Batch] {
+        &mut self.batches
+    }
+
+    /// Records for another shard, to be pushed into the mesh and cleared.
+    pub fn batch(&mut self, shard: usize) -> &mut Batch {
+        &mut self.batches[shard]
+    }
+
+    /// How many subscriptions there are on this shard.
+    pub fn subscription_count(&self) -> usize {
+        self.subs.len()
+    }
+
+    /// How many patterns the global account knows, remote ones included.
+    pub fn pattern_count(&self) -> usize {
+        self.accounts[GLOBAL.0 as usize].pattern_count()
+    }
+
+    fn interest(&mut self, account: AccountId) -> &mut Interest {
+        &mut self.accounts[account.0 as usize]
+    }
+
+    fn sid_hash(&self, sid: &[u8]) -> u64 {
+        self.sid_hasher.hash_one(sid)
+    }
+
+    /// A number below `bound`, evenly enough.
+    fn random_below(&mut self, bound: u32) -> u32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (((self.random >> 32) * u64::from(bound)) >> 32) as u32
+    }
+
+    /// Other shards, by number.
+    fn others(&self) -> impl Iterator<Item = usize> + use<> {
+        let place = self.place;
+        (0..usize::from(place.count)).filter(move |shard| *shard != usize::from(place.index))
+    }
+}

@@ -1,11 +1,21 @@
 //! Bytes waiting for one connection, in pooled chunks of fixed size. Never sends anything itself.
 
-/// Size of a chunk. Fixed and pooled: output stays in the second-level cache (measured, see `perf/`).
+use std::collections::VecDeque;
+
+use super::run::{Message, Run};
+
+/// Size of a chunk. Fixed and pooled, so that output stays in the second-level cache (measured: `perf/`).
 pub const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Room kept free at the end of every chunk, so that small copies may write a whole [`SLACK`] at once.
+const SLACK: usize = 64;
+
+/// How many free chunks a pool keeps before it gives memory back.
+const POOL_CHUNKS_MAX: usize = 64;
 
 /// A fixed block of output. Filled at the end, sent from the start.
 ///
-/// Invariant: `sent <= len <= CHUNK_BYTES`.
+/// Invariant: `sent <= len <= CHUNK_BYTES - SLACK`.
 #[derive(Debug)]
 pub struct Chunk {
     bytes: Box<[u8]>,
@@ -16,11 +26,7 @@ pub struct Chunk {
 impl Chunk {
     /// A new empty chunk.
     pub fn new() -> Self {
-        Chunk {
-            bytes: vec![0; CHUNK_BYTES].into_boxed_slice(),
-            len: 0,
-            sent: 0,
-        }
+        Chunk { bytes: vec![0; CHUNK_BYTES].into_boxed_slice(), len: 0, sent: 0 }
     }
 
     /// What is still to be sent.
@@ -33,6 +39,27 @@ impl Chunk {
         assert!(n <= self.len - self.sent, "more sent than there was");
         self.sent += n;
     }
+
+    /// Bytes that still fit.
+    #[inline(always)]
+    fn room(&self) -> usize {
+        CHUNK_BYTES - SLACK - self.len
+    }
+
+    /// Appends the first `len` bytes of `source`; the caller has seen that they fit. `source` may be longer:
+    /// short copies then move a fixed number of bytes, which costs less than a length-dependent copy.
+    #[inline(always)]
+    fn put(&mut self, source: &[u8], len: usize) {
+        let target = &mut self.bytes[self.len..];
+        if len <= 32 && source.len() >= 32 {
+            target[..32].copy_from_slice(&source[..32]);
+        } else if len <= SLACK && source.len() >= SLACK {
+            target[..SLACK].copy_from_slice(&source[..SLACK]);
+        } else {
+            target[..len].copy_from_slice(&source[..len]);
+        }
+        self.len += len;
+    }
 }
 
 impl Default for Chunk {
@@ -40,3 +67,163 @@ impl Default for Chunk {
         Chunk::new()
     }
 }
+
+/// Free chunks of one shard, last returned first, so that the next one is still in cache.
+#[derive(Debug, Default)]
+pub struct ChunkPool {
+    free: Vec<Chunk>,
+}
+
+impl ChunkPool {
+    /// An empty chunk.
+    pub fn take(&mut self) -> Chunk {
+        self.free.pop().unwrap_or_default()
+    }
+
+    /// Takes back a chunk that is done with.
+    pub fn give(&mut self, mut chunk: Chunk) {
+        if self.free.len() < POOL_CHUNKS_MAX {
+            chunk.len = 0;
+            chunk.sent = 0;
+            self.free.push(chunk);
+        }
+    }
+}
+
+/// The start of a delivery, `HMSG subject sid `, at the beginning of a slice that goes on behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefix<'a> {
+    /// The bytes; at least `len` of them.
+    pub bytes: &'a [u8],
+    /// How many belong to the prefix.
+    pub len: usize,
+}
+
+/// What waits for one connection.
+///
+/// Invariants: `pending_bytes` is the unsent part of `full` and `tail`, and of the chunk in flight; chunks in
+/// `full` are not empty; at most one chunk is in flight.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    full: VecDeque<Chunk>,
+    tail: Option<Chunk>,
+    in_flight_bytes: u32,
+    pending_bytes: u64,
+}
+
+impl Outbox {
+    /// Bytes not yet taken by the kernel.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes
+    }
+
+    /// Whether a chunk is with the kernel.
+    pub fn in_flight(&self) -> bool {
+        self.in_flight_bytes != 0
+    }
+
+    /// Whether a whole chunk is ready while none is in flight: worth sending before the turn ends.
+    pub fn has_full(&self) -> bool {
+        !self.full.is_empty() && !self.in_flight()
+    }
+
+    /// Appends bytes as they are.
+    pub fn push(&mut self, pool: &mut ChunkPool, bytes: &[u8]) {
+        self.pending_bytes += bytes.len() as u64;
+        let tail = self.tail.get_or_insert_with(|| pool.take());
+        if bytes.len() <= tail.room() {
+            tail.put(bytes, bytes.len());
+        } else {
+            self.spill(pool, bytes);
+        }
+    }
+
+    /// Appends every message of a run behind its prefix: the heart of delivery.
+    #[inline]
+    pub fn push_run(&mut self, pool: &mut ChunkPool, prefix: Prefix<'_>, run: &Run<'_>) {
+        let mut pushed = 0;
+        let mut tail = match self.tail.take() {
+            Some(tail) => tail,
+            None => pool.take(),
+        };
+        for message in run.messages {
+            let len = (message.end - message.tail) as usize;
+            pushed += prefix.len + len;
+            if prefix.len + len <= tail.room() {
+                tail.put(prefix.bytes, prefix.len);
+                tail.put(&run.bytes[message.tail as usize..], len);
+            } else {
+                self.tail = Some(tail);
+                self.spill(pool, &prefix.bytes[..prefix.len]);
+                self.spill(pool, run.tail(message));
+                tail = self.tail.take().unwrap_or_default();
+            }
+        }
+        self.tail = Some(tail);
+        self.pending_bytes += pushed as u64;
+    }
+
+    /// Appends one message without its headers, for a client that cannot take them.
+    pub fn push_stripped(&mut self, pool: &mut ChunkPool, prefix: Prefix<'_>, run: &Run<'_>, message: &Message) {
+        let reply = run.reply(message);
+        let payload = run.payload_crlf(message);
+        self.push(pool, &prefix.bytes[..prefix.len]);
+        if !reply.is_empty() {
+            self.push(pool, reply);
+            self.push(pool, b" ");
+        }
+        self.push(pool, (payload.len() - 2).to_string().as_bytes());
+        self.push(pool, b"\r\n");
+        self.push(pool, payload);
+    }
+
+    /// Appends bytes over as many chunks as it takes. Does not count them.
+    #[cold]
+    fn spill(&mut self, pool: &mut ChunkPool, mut bytes: &[u8]) {
+        loop {
+            let tail = self.tail.get_or_insert_with(|| pool.take());
+            let fits = bytes.len().min(tail.room());
+            tail.put(&bytes[..fits], fits);
+            bytes = &bytes[fits..];
+            if bytes.is_empty() {
+                return;
+            }
+            self.full.extend(self.tail.take());
+        }
+    }
+
+    /// The next chunk to send, unless one is in flight or nothing waits.
+    pub fn next(&mut self) -> Option<Chunk> {
+        if self.in_flight() {
+            return None;
+        }
+        let chunk = self.full.pop_front().or_else(|| self.tail.take_if(|tail| tail.len > 0))?;
+        self.in_flight_bytes = chunk.unsent().len() as u32;
+        Some(chunk)
+    }
+
+    /// Takes a chunk back from the kernel, which took `sent` bytes of it.
+    pub fn sent(&mut self, pool: &mut ChunkPool, mut chunk: Chunk, sent: usize) {
+        chunk.advance(sent);
+        self.in_flight_bytes = 0;
+        self.pending_bytes -= sent as u64;
+        if chunk.unsent().is_empty() {
+            pool.give(chunk);
+        } else {
+            self.full.push_front(chunk);
+        }
+    }
+
+    /// Gives everything that waits back to the pool: the connection is gone.
+    pub fn clear(&mut self, pool: &mut ChunkPool) {
+        for chunk in self.full.drain(..).chain(self.tail.take()) {
+            pool.give(chunk);
+        }
+        self.full = VecDeque::new();
+        self.pending_bytes = u64::from(self.in_flight_bytes);
+    }
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

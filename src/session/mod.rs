@@ -1,1 +1,74 @@
-//! session.
+//! What one connection says and hears: the states of its protocol. Pure: time comes as an argument, bytes go
+//! to the broker's outboxes. Routes and leaf nodes will be sessions of their own beside [`client`].
+
+pub mod client;
+pub mod connect;
+pub mod heartbeat;
+pub mod publish;
+
+use std::sync::Arc;
+
+use crate::auth::{Authenticator, BcryptWork};
+use crate::broker::effect::{Batch, CloseReason, Outlet};
+use crate::broker::run::Message;
+use crate::config::Limits;
+use crate::proto::handshake::Info;
+
+/// What all sessions of a shard share.
+#[derive(Debug)]
+pub struct Context {
+    /// Limits on clients.
+    pub limits: Limits,
+    /// Decides who may come in.
+    pub authenticator: Arc<Authenticator>,
+    /// INFO as far as it is the same for everybody.
+    pub info: Info,
+    /// How long a client may take to say CONNECT, milliseconds.
+    pub auth_timeout_ms: u64,
+    /// Log every operation.
+    pub trace: bool,
+    /// Longest payload shown in a trace, bytes; 0 is all.
+    pub traced_bytes_max: usize,
+    /// Milliseconds from any start.
+    pub now_ms: u64,
+    /// Messages of the run that is being read; kept for its memory.
+    pub(crate) messages: Vec<Message>,
+    /// Bytes of a message that must be spelled anew.
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl Context {
+    /// Shared state with nothing in use.
+    pub fn new(limits: Limits, authenticator: Arc<Authenticator>, info: Info, auth_timeout_ms: u64) -> Self {
+        Context {
+            limits,
+            authenticator,
+            info,
+            auth_timeout_ms,
+            trace: false,
+            traced_bytes_max: 0,
+            now_ms: 0,
+            messages: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+/// How a session goes on after it was given something.
+#[derive(Debug)]
+pub enum Flow {
+    /// Ready for more.
+    Continue,
+    /// Takes nothing more until its credentials have been verified off the shard.
+    Verify(BcryptWork),
+    /// Takes nothing more until all batches are in the mesh.
+    AwaitMesh,
+    /// Closes, after what waits for it has been sent as far as the socket takes it.
+    Close(CloseReason),
+}
+
+/// What a session needs of the loop while it works.
+pub trait Port: Outlet {
+    /// Puts every batch into the mesh now. False where a queue is full: then the barrier does not hold yet.
+    fn push_mesh(&mut self, batches: &mut [Batch]) -> bool;
+}

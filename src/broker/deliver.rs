@@ -1,0 +1,222 @@
+//! Runs to local subscriptions: plain ones each, queue groups one member each. Never matches, never sends.
+
+use super::Broker;
+use super::effect::{CloseReason, ConnId, Effect, Origin, Outlet, Record};
+use super::matching::{Group, Match, Target};
+use super::run::{Message, Run};
+
+impl Broker {
+    /// Delivers a run to everybody on this shard and to one member of each queue group, wherever it is.
+    /// Returns whether anybody got it. Plain subscribers on other shards are not its business.
+    #[inline]
+    pub(super) fn deliver(&mut self, found: &Match, run: &Run<'_>, origin: Origin, out: &mut impl Outlet) -> bool {
+        if found.interleaved && run.messages.len() > 1 {
+            let mut delivered = false;
+            for at in 0..run.messages.len() {
+                delivered |= self.deliver(found, &run.only(at..at + 1), origin, out);
+            }
+            return delivered;
+        }
+        let mut delivered = self.deliver_plain(found, run, origin, out);
+        for group in &found.groups {
+            delivered |= self.deliver_group(found, group, run, origin, out);
+        }
+        delivered
+    }
+
+    /// Delivers a run to the plain subscriptions of this shard.
+    #[inline]
+    pub(super) fn deliver_plain(&mut self, found: &Match, run: &Run<'_>, origin: Origin, out: &mut impl Outlet) -> bool {
+        let bytes = run.body_bytes();
+        let mut delivered = false;
+        for target in &found.plain {
+            delivered |= self.deliver_to(found, target, run, bytes, origin, out);
+        }
+        delivered
+    }
+
+    /// Delivers a run to one subscription. `bytes` are those of all bodies.
+    #[inline]
+    fn deliver_to(
+        &mut self,
+        found: &Match,
+        target: &Target,
+        run: &Run<'_>,
+        bytes: u64,
+        origin: Origin,
+        out: &mut impl Outlet,
+    ) -> bool {
+        let peer = self.peers[target.conn as usize].as_mut().expect("a target's connection is open");
+        if peer.closing || (!peer.echo && peer.origin == origin) {
+            return false;
+        }
+        if target.careful || (run.headers && !target.headers) {
+            return self.deliver_carefully(found, target, run, origin, out);
+        }
+        peer.outbox.push_run(&mut self.pool, found.prefix(target, run.headers), run);
+        let count = run.messages.len() as u64;
+        peer.sent.messages += count;
+        peer.sent.bytes += bytes;
+        self.sent.messages += count;
+        self.sent.bytes += bytes;
+        self.subs[target.sub as usize].delivered += count;
+        self.after_push(target.conn, origin, out);
+        true
+    }
+
+    /// Message by message: maxima are counted, headers stripped where the client takes none, replies noted
+    /// for `allow_responses`.
+    #[cold]
+    fn deliver_carefully(
+        &mut self,
+        found: &Match,
+        target: &Target,
+        run: &Run<'_>,
+        origin: Origin,
+        out: &mut impl Outlet,
+    ) -> bool {
+        let mut delivered = false;
+        for at in 0..run.messages.len() {
+            if !self.count_delivery(target.sub) {
+                break;
+            }
+            let one = run.only(at..at + 1);
+            let message = &one.messages[0];
+            let strip = one.headers && !target.headers;
+            let prefix = found.prefix(target, one.headers && target.headers);
+            let peer = self.peers[target.conn as usize].as_mut().expect("a target's connection is open");
+            if strip {
+                peer.outbox.push_stripped(&mut self.pool, prefix, &one, message);
+            } else {
+                peer.outbox.push_run(&mut self.pool, prefix, &one);
+            }
+            let bytes = message.body_len() as u64 - if strip { u64::from(message.header_len) } else { 0 };
+            peer.sent.messages += 1;
+            peer.sent.bytes += bytes;
+            self.sent.messages += 1;
+            self.sent.bytes += bytes;
+            self.note_reply(target.conn, &one, message);
+            delivered = true;
+        }
+        self.after_push(target.conn, origin, out);
+        delivered
+    }
+
+    /// Counts one more delivery, unless the maximum is reached; at the maximum the subscription expires.
+    fn count_delivery(&mut self, id: u32) -> bool {
+        let sub = &mut self.subs[id as usize];
+        if sub.limited {
+            let max = self.limits[&id];
+            if sub.delivered >= max {
+                return false;
+            }
+            if sub.delivered + 1 == max {
+                self.expired.push(id);
+            }
+        }
+        sub.delivered += 1;
+        true
+    }
+
+    /// A client that may answer what it was asked has been asked.
+    fn note_reply(&mut self, conn: ConnId, run: &Run<'_>, message: &Message) {
+        let peer = self.peers[conn as usize].as_mut().expect("open");
+        if let (Some(tracker), Some(permissions)) = (&mut peer.responses, &peer.permissions)
+            && message.reply_len > 0
+            && !permissions.publish(run.reply(message)).allowed()
+        {
+            tracker.on_delivery(run.reply(message), self.now_ms);
+        }
+    }
+
+    /// Ends subscriptions that have had their maximum.
+    #[inline]
+    pub(super) fn end_expired(&mut self) {
+        while let Some(id) = self.expired.pop() {
+            self.remove_sub(id);
+        }
+    }
+
+    /// After bytes were added: sends full chunks early, cuts who is too far behind, holds back who feeds it.
+    #[inline]
+    fn after_push(&mut self, conn: ConnId, origin: Origin, out: &mut impl Outlet) {
+        let peer = self.peers[conn as usize].as_mut().expect("open");
+        if !peer.dirty {
+            peer.dirty = true;
+            self.dirty.push(conn);
+        }
+        if peer.outbox.has_full()
+            && let Some(chunk) = peer.outbox.next()
+        {
+            out.send(conn, chunk);
+        }
+        if self.pending.hold_bytes.is_some_and(|hold| peer.outbox.pending_bytes() >= hold)
+            || peer.outbox.pending_bytes() > self.pending.pending_bytes_max
+        {
+            self.behind(conn, origin);
+        }
+    }
+
+    /// A connection is far behind.
+    #[cold]
+    fn behind(&mut self, conn: ConnId, origin: Origin) {
+        let peer = self.peers[conn as usize].as_mut().expect("open");
+        if peer.outbox.pending_bytes() > self.pending.pending_bytes_max {
+            peer.closing = true;
+            self.slow_consumers += 1;
+            self.effects.push(Effect::Cut(conn, CloseReason::SlowConsumerPendingBytes));
+            return;
+        }
+        if peer.waiting.contains(&origin) {
+            return;
+        }
+        peer.waiting.push(origin);
+        if origin.shard == self.place.index {
+            self.effects.push(Effect::Hold(origin));
+        } else {
+            self.batches[usize::from(origin.shard)].records.push(Record::Hold(origin));
+        }
+    }
+
+    /// One member of a queue group for each message: members of all shards are equally likely.
+    fn deliver_group(&mut self, found: &Match, group: &Group, run: &Run<'_>, origin: Origin, out: &mut impl Outlet) -> bool {
+        if let ([only], []) = (group.local.as_slice(), group.remote.as_slice()) {
+            return self.deliver_to(found, only, run, run.body_bytes(), origin, out);
+        }
+        let members = group.members();
+        let mut delivered = false;
+        for at in 0..run.messages.len() {
+            let one = run.only(at..at + 1);
+            let pick = self.random_below(members.max(1));
+            delivered |= match group.local.len() as u32 {
+                local if pick < local => {
+                    self.deliver_member(found, group, pick as usize, &one, origin, out)
+                        || self.forward_queue(found, group, 0, &one, origin)
+                }
+                local => {
+                    self.forward_queue(found, group, pick - local, &one, origin)
+                        || self.deliver_member(found, group, 0, &one, origin, out)
+                }
+            };
+        }
+        delivered
+    }
+
+    /// One local member, the one at `start` or the next that takes it.
+    pub(super) fn deliver_member(
+        &mut self,
+        found: &Match,
+        group: &Group,
+        start: usize,
+        one: &Run<'_>,
+        origin: Origin,
+        out: &mut impl Outlet,
+    ) -> bool {
+        let bytes = one.body_bytes();
+        let count = group.local.len();
+        (0..count).any(|step| {
+            let target = &group.local[(start + step) % count];
+            self.deliver_to(found, target, one, bytes, origin, out)
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! What the pure core asks of the loop around it, and what shards tell each other. Owns no queue and no socket.
+
+use crate::account::AccountId;
+
+use super::outbox::Chunk;
+use super::run::{Message, Run};
+
+/// A connection of this shard: its slot in the tables.
+pub type ConnId = u32;
+
+/// A connection anywhere on the node, for messages between shards; the generation tells a reused slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The shard that owns it.
+    pub shard: u8,
+    /// Its slot there.
+    pub conn: ConnId,
+    /// Its slot's generation there.
+    pub generation: u32,
+}
+
+/// Where full chunks go in the middle of a turn.
+pub trait Outlet {
+    /// Sends a chunk of this connection. None is in flight.
+    fn send(&mut self, conn: ConnId, chunk: Chunk);
+}
+
+/// Why a connection is closed. The texts are the oracle's reasons in `connz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client closed, or its socket failed.
+    ClientClosed,
+    /// More bytes waiting than `max_pending`.
+    SlowConsumerPendingBytes,
+    /// A send took longer than `write_deadline`.
+    SlowConsumerWriteDeadline,
+    /// PINGs unanswered.
+    StaleConnection,
+    /// No CONNECT in time.
+    AuthenticationTimeout,
+    /// Credentials refused.
+    AuthenticationFailure,
+    /// Bytes that make no sense.
+    ParseError,
+    /// Payload over `max_payload`.
+    MaxPayloadExceeded,
+    /// Control line over `max_control_line`.
+    MaxControlLineExceeded,
+    /// Over `max_connections`.
+    MaxConnectionsExceeded,
+    /// CONNECT asked for an unknown protocol.
+    BadClientProtocol,
+    /// CONNECT asked for no-responders without headers.
+    NoRespondersRequiresHeaders,
+    /// The broker stops.
+    ServerShutdown,
+}
+
+impl CloseReason {
+    /// The oracle's words.
+    pub fn text(self) -> &'static str {
+        match self {
+            CloseReason::ClientClosed => "Client Closed",
+            CloseReason::SlowConsumerPendingBytes => "Slow Consumer (Pending Bytes)",
+            CloseReason::SlowConsumerWriteDeadline => "Slow Consumer (Write Deadline)",
+            CloseReason::StaleConnection => "Stale Connection",
+            CloseReason::AuthenticationTimeout => "Authentication Timeout",
+            CloseReason::AuthenticationFailure => "Authentication Failure",
+            CloseReason::ParseError => "Protocol Error",
+            CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
+            CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
+            CloseReason::MaxConnectionsExceeded => "Maximum Connections Exceeded",
+            CloseReason::BadClientProtocol => "Bad Client Protocol Version",
+            CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+            CloseReason::ServerShutdown => "Server Shutdown",
+        }
+    }
+}
+
+/// What the loop must do after a call into the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Close this connection of this shard.
+    Cut(ConnId, CloseReason),
+    /// Hold back the reading of this publisher for a bounded time: a subscriber it feeds is far behind.
+    Hold(Origin),
+    /// That subscriber has caught up: go on reading.
+    Release(Origin),
+}
+
+/// A range of a batch's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// How many.
+    pub len: u32,
+}
+
+/// Who on the receiving shard gets a forwarded run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every plain subscription.
+    Plain,
+    /// One member of this queue group; `tried` has a bit for each shard that was asked before.
+    Queue {
+        /// The group's name.
+        name: Span,
+        /// Shards that had no member left.
+        tried: u64,
+    },
+}
+
+/// One thing a shard tells another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Messages for the other shard's subscribers.
+    Deliver {
+        /// Whose subject space.
+        account: AccountId,
+        /// Who published.
+        origin: Origin,
+        /// Who gets them.
+        scope: Scope,
+        /// Their subject.
+        subject: Span,
+        /// Do they carry headers?
+        headers: bool,
+        /// First message in the batch's list.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// The sending shard now has this many local subscriptions on a pattern.
+    Interest {
+        /// Whose subject space.
+        account: AccountId,
+        /// The pattern.
+        pattern: Span,
+        /// The queue group; `None` is plain subscriptions.
+        queue: Option<Span>,
+        /// How many there are now.
+        count: u32,
+    },
+    /// A publisher of the receiving shard feeds a subscriber that is far behind.
+    Hold(Origin),
+    /// It has caught up.
+    Release(Origin),
+}
+
+/// Records for one shard, in order, with the bytes they speak of.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Bytes that spans and messages point into.
+    pub bytes: Vec<u8>,
+    /// Messages of the runs.
+    pub messages: Vec<Message>,
+    /// What to do, in order.
+    pub records: Vec<Record>,
+}
+
+impl Batch {
+    /// The bytes of a span.
+    pub fn get(&self, span: Span) -> &[u8] {
+        &self.bytes[span.start as usize..(span.start + span.len) as usize]
+    }
+
+    /// Keeps bytes and says where.
+    pub fn put(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        Span { start, len: bytes.len() as u32 }
+    }
+
+    /// Keeps a run's messages: one copy of the region they cover. Returns the first message's index.
+    pub fn put_messages(&mut self, run: &Run<'_>) -> u32 {
+        let first = self.messages.len() as u32;
+        let (from, to) = (run.messages[0].tail, run.messages[run.messages.len() - 1].end);
+        let at = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&run.bytes[from as usize..to as usize]);
+        self.messages.extend(run.messages.iter().map(|m| Message {
+            tail: m.tail - from + at,
+            body: m.body - from + at,
+            end: m.end - from + at,
+            ..*m
+        }));
+        first
+    }
+
+    /// Nothing in it?
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Empties it; keeps the memory unless that is large.
+    pub fn clear(&mut self) {
+        const KEEP_BYTES: usize = 512 * 1024;
+        if self.bytes.capacity() > KEEP_BYTES {
+            *self = Batch::default();
+        }
+        self.bytes.clear();
+        self.messages.clear();
+        self.records.clear();
+    }
+}

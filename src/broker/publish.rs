@@ -1,0 +1,145 @@
+//! One publish, a straight line: permission, match, deliver here, forward there, no-responders.
+
+use crate::account::AccountId;
+
+use super::Broker;
+use super::effect::{ConnId, Outlet};
+use super::interest::NONE;
+use super::matching::{Group, Match, Target};
+use super::run::{Message, Run};
+
+/// Why a publish was refused; the session tells the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not allowed to publish on the subject.
+    Subject,
+    /// The reply is one that only the broker makes.
+    Reply,
+}
+
+impl Broker {
+    /// Publishes a run. A connection whose messages are judged one by one (verbose, `allow_responses`) passes
+    /// runs of one. Every branch of a publish is here.
+    pub fn publish(&mut self, conn: ConnId, run: &Run<'_>, out: &mut impl Outlet) -> Result<(), Refusal> {
+        let (count, bytes) = (run.messages.len() as u64, run.body_bytes());
+        self.received.messages += count;
+        self.received.bytes += bytes;
+        let peer = self.peers[conn as usize].as_mut().expect("an open connection");
+        peer.received.messages += count;
+        peer.received.bytes += bytes;
+
+        if subject_is_reserved(run.subject) {
+            return Err(Refusal::Subject);
+        }
+        if let Some(permissions) = &peer.permissions
+            && !permissions.publish(run.subject).allowed()
+            && !peer.responses.as_mut().is_some_and(|tracker| tracker.allows(run.subject, self.now_ms))
+        {
+            return Err(Refusal::Subject);
+        }
+        if reply_is_reserved(run.reply(&run.messages[0])) {
+            return Err(Refusal::Reply);
+        }
+        let (account, origin, no_responders) = (peer.account, peer.origin, peer.no_responders);
+        if peer.verbose {
+            self.push(conn, b"+OK\r\n");
+        }
+
+        let generation = self.accounts[account.0 as usize].generation;
+        let (place, mut found, known) = self.cache.take(account, run.subject, generation);
+        if !known {
+            self.find_targets(account, run.subject, &mut found);
+        }
+        let mut delivered = self.deliver(&found, run, origin, out);
+        if found.remote_plain != 0 {
+            self.forward_plain(&found, account, origin, run);
+            delivered = true;
+        }
+        self.cache.put(place, found);
+        self.end_expired();
+
+        if !delivered && no_responders {
+            self.tell_no_responders(conn, account, run);
+        }
+        Ok(())
+    }
+
+    /// Who gets a subject: asks every pattern that matches. The cache keeps the answer.
+    #[cold]
+    pub(super) fn find_targets(&self, account: AccountId, subject: &[u8], found: &mut Match) {
+        let interest = &self.accounts[account.0 as usize];
+        found.reset(account, subject, interest.generation);
+        interest.matches(subject, |pattern| {
+            found.remote_plain |= interest.remote_plain(pattern);
+            for (id, sub) in interest.local(pattern, &self.subs) {
+                let peer = self.peers[sub.conn as usize].as_ref().expect("a subscription's connection is open");
+                let queue = (sub.queue != NONE).then(|| interest.queue_name(sub.queue));
+                if sub.filtered && peer.permissions.as_ref().is_some_and(|p| !p.delivers(subject, queue)) {
+                    continue;
+                }
+                let careful = sub.limited || peer.responses.is_some();
+                let target = found.target(sub.conn, id, sub.sid.bytes(), peer.headers, careful);
+                match queue {
+                    None => found.plain.push(target),
+                    Some(_) => group_of(&mut found.groups, sub.queue).local.push(target),
+                }
+            }
+            for count in interest.groups(pattern).iter().filter(|count| !count.remote.is_empty()) {
+                let group = group_of(&mut found.groups, count.queue);
+                for (shard, members) in &count.remote {
+                    match group.remote.iter_mut().find(|(known, _)| known == shard) {
+                        Some(known) => known.1 += members,
+                        None => group.remote.push((*shard, *members)),
+                    }
+                }
+            }
+        });
+        found.finish();
+    }
+
+    /// Nobody got it: a client that asked to know gets a 503 on its own subscription to the reply.
+    #[cold]
+    fn tell_no_responders(&mut self, conn: ConnId, account: AccountId, run: &Run<'_>) {
+        for message in run.messages.iter().filter(|message| message.reply_len > 0) {
+            if let Some(protocol) = self.no_responders_message(conn, account, run, message) {
+                self.push(conn, &protocol);
+            }
+        }
+    }
+
+    fn no_responders_message(&self, conn: ConnId, account: AccountId, run: &Run<'_>, message: &Message) -> Option<Vec<u8>> {
+        let reply = run.reply(message);
+        let interest = &self.accounts[account.0 as usize];
+        let mut sid: Option<&[u8]> = None;
+        interest.matches(reply, |pattern| {
+            let own = interest.local(pattern, &self.subs).find(|(_, sub)| sub.conn == conn && sub.queue == NONE);
+            sid = sid.or(own.map(|(_, sub)| sub.sid.bytes()));
+        });
+        let sid = sid?;
+        let header = [b"NATS/1.0 503\r\nNats-Subject: ", run.subject, b"\r\n\r\n"].concat();
+        let len = header.len().to_string();
+        Some([b"HMSG ", reply, b" ", sid, b" ", len.as_bytes(), b" ", len.as_bytes(), b"\r\n", &header, b"\r\n"].concat())
+    }
+}
+
+fn group_of(groups: &mut Vec<Group>, queue: u32) -> &mut Group {
+    let at = groups.iter().position(|group| group.queue == queue).unwrap_or_else(|| {
+        groups.push(Group { queue, local: Vec::<Target>::new(), remote: Vec::new() });
+        groups.len() - 1
+    });
+    &mut groups[at]
+}
+
+/// Prefixes that belong to gateways and to the servers' own consensus: clients may not publish there.
+fn subject_is_reserved(subject: &[u8]) -> bool {
+    subject.starts_with(b"_GR_.") || subject.starts_with(b"$NRG.")
+}
+
+/// Replies that only the broker makes: service imports, JetStream acknowledgements, gateways.
+pub fn reply_is_reserved(reply: &[u8]) -> bool {
+    const JETSTREAM_ACK: &[u8] = b"$JS.ACK.";
+    const GATEWAY: &[u8] = b"_GR_.";
+    reply.starts_with(b"_R_.")
+        || (reply.len() > JETSTREAM_ACK.len() && reply.starts_with(JETSTREAM_ACK))
+        || (reply.len() > GATEWAY.len() && reply.starts_with(GATEWAY))
+}

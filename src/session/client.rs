@@ -1,0 +1,303 @@
+//! The session of a client connection: cuts its bytes into operations and carries them out. Owns the bytes
+//! that are not enough yet; never touches a socket.
+
+use std::net::IpAddr;
+
+use memchr::memchr;
+
+use crate::auth::Identity;
+use crate::broker::Broker;
+use crate::broker::effect::{CloseReason, ConnId};
+use crate::proto::handshake::ConnectOptions;
+use crate::proto::quote::quoted;
+use crate::proto::parser::{self, Fault, Op, PublishLine, Step};
+
+use super::heartbeat::Heartbeat;
+use super::{Context, Flow, Port};
+
+/// How far a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Must authenticate before anything else.
+    Stranger,
+    /// Its credentials are being verified off the shard.
+    Verifying,
+    /// May do what its user may.
+    Member,
+}
+
+/// A client connection.
+///
+/// Invariant: unless parked, `rest` is empty or the beginning of one operation.
+#[derive(Debug)]
+pub struct Client {
+    pub(super) conn: ConnId,
+    pub(super) phase: Phase,
+    pub(super) connected: bool,
+    pub(super) first_pong_sent: bool,
+    pub(super) options: Box<ConnectOptions>,
+    pub(super) identity: Option<Box<Identity>>,
+    pub(super) heartbeat: Heartbeat,
+    /// The client's number on this node.
+    pub id: u64,
+    /// The client's address.
+    pub ip: IpAddr,
+    /// The client's port.
+    pub port: u16,
+    /// Input that could not be used yet.
+    rest: Vec<u8>,
+    /// Bytes still missing of the operation in `rest`; 0 where its line is not whole.
+    missing: usize,
+}
+
+/// What a piece of input came to: bytes used, how to go on, and bytes missing of what is left.
+pub(super) struct Progress {
+    pub(super) used: usize,
+    pub(super) flow: Flow,
+    pub(super) missing: usize,
+}
+
+impl Client {
+    /// A client that has just connected; says INFO.
+    pub fn new(
+        context: &Context,
+        broker: &mut Broker,
+        conn: ConnId,
+        id: u64,
+        (ip, port): (IpAddr, u16),
+    ) -> Self {
+        let stranger = context.authenticator.required();
+        let client = Client {
+            conn,
+            phase: if stranger { Phase::Stranger } else { Phase::Member },
+            connected: false,
+            first_pong_sent: false,
+            options: Box::default(),
+            identity: None,
+            heartbeat: Heartbeat::new(context, stranger),
+            id,
+            ip,
+            port,
+            rest: Vec::new(),
+            missing: 0,
+        };
+        broker.peer(conn).verbose = client.options.verbose;
+        client.say_info(context, broker, false);
+        client
+    }
+
+    /// What the oracle calls a client in its log: `127.0.0.1:4711 - cid:5`.
+    pub fn label(&self) -> String {
+        format!("{}:{} - cid:{}", self.ip, self.port, self.id)
+    }
+
+    /// CONNECT's options as far as they were said.
+    pub fn options(&self) -> &ConnectOptions {
+        &self.options
+    }
+
+    /// Keeps input for later: the connection is held back or parked.
+    pub fn stash(&mut self, bytes: &[u8]) {
+        self.rest.extend_from_slice(bytes);
+    }
+
+    /// Takes what was stashed while the session was held back or parked.
+    pub fn resume(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port) -> Flow {
+        let stashed = std::mem::take(&mut self.rest);
+        self.missing = 0;
+        self.receive_fresh(context, broker, port, &stashed)
+    }
+
+    /// Takes bytes from the client.
+    pub fn receive(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, bytes: &[u8]) -> Flow {
+        self.heartbeat.heard(context.now_ms);
+        let mut bytes = bytes;
+        while !self.rest.is_empty() && !bytes.is_empty() {
+            bytes = &bytes[self.top_up(bytes)..];
+            let begun = std::mem::take(&mut self.rest);
+            let progress = self.process(context, broker, port, &begun);
+            self.missing = progress.missing;
+            if progress.used == 0 {
+                self.rest = begun;
+            } else {
+                self.rest.extend_from_slice(&begun[progress.used..]);
+            }
+            if !matches!(progress.flow, Flow::Continue) {
+                self.rest.extend_from_slice(bytes);
+                return progress.flow;
+            }
+        }
+        self.receive_fresh(context, broker, port, bytes)
+    }
+
+    /// Takes bytes that begin with an operation.
+    fn receive_fresh(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, bytes: &[u8]) -> Flow {
+        let progress = self.process(context, broker, port, bytes);
+        self.missing = progress.missing;
+        let left = &bytes[progress.used..];
+        if !left.is_empty() {
+            self.rest.reserve_exact(left.len() + progress.missing);
+            self.rest.extend_from_slice(left);
+        }
+        progress.flow
+    }
+
+    /// Moves as much of `bytes` behind the begun operation as may belong to it. Returns how much.
+    fn top_up(&mut self, bytes: &[u8]) -> usize {
+        let take = match self.missing {
+            0 => memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1),
+            missing => missing.min(bytes.len()),
+        };
+        self.rest.extend_from_slice(&bytes[..take]);
+        take
+    }
+
+    /// Carries out the operations in `input`, as far as they are whole.
+    fn process(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, input: &[u8]) -> Progress {
+        let mut used = 0;
+        let mut flow = Flow::Continue;
+        let mut missing = 0;
+        let mut known: Option<PublishLine> = None;
+        let control_line_max = context.limits.control_line_bytes_max as usize;
+        while used < input.len() {
+            let rest = &input[used..];
+            let step = match known.take() {
+                Some(line) => Step::Op(Op::Publish(line), line.body as usize),
+                None => parser::parse(rest, control_line_max),
+            };
+            if self.phase != Phase::Member
+                && let Some(stop) = self.meet_stranger(context, broker, rest)
+            {
+                flow = stop;
+                break;
+            }
+            match step {
+                Step::Incomplete => break,
+                Step::Fault(fault) => {
+                    flow = self.fault(broker, fault);
+                    break;
+                }
+                Step::Op(Op::Publish(line), _) => {
+                    let progress = self.publish(context, broker, port, rest, line, &mut known);
+                    used += progress.used;
+                    missing = progress.missing;
+                    flow = progress.flow;
+                    if progress.used == 0 || !matches!(flow, Flow::Continue) {
+                        break;
+                    }
+                }
+                Step::Op(op, line_len) => match self.operation(context, broker, port, op) {
+                    // A PING before a barrier that does not hold yet is read again afterwards.
+                    Flow::AwaitMesh => {
+                        flow = Flow::AwaitMesh;
+                        break;
+                    }
+                    Flow::Continue => used += line_len,
+                    stop => {
+                        used += line_len;
+                        flow = stop;
+                        break;
+                    }
+                },
+            }
+        }
+        Progress { used, flow, missing }
+    }
+
+    fn operation(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, op: Op<'_>) -> Flow {
+        match op {
+            Op::Sub { subject, queue, sid } => self.subscribe(context, broker, subject, queue, sid),
+            Op::Unsub { sid, max } => {
+                broker.unsubscribe(self.conn, sid, max);
+                self.say_ok(broker);
+            }
+            Op::Ping => {
+                if !port.push_mesh(broker.batches()) {
+                    return Flow::AwaitMesh;
+                }
+                self.pong(context, broker);
+            }
+            Op::Pong => self.heartbeat.pong(context.now_ms),
+            Op::Connect(json) => return self.connect(context, broker, json),
+            Op::Info(_) | Op::Ok => {}
+            Op::Err(text) => {
+                log::error!("{} - Client Error {}", self.label(), String::from_utf8_lossy(text));
+                return Flow::Close(CloseReason::ParseError);
+            }
+            Op::Publish(_) => unreachable!("publishes are taken with their payload"),
+        }
+        Flow::Continue
+    }
+
+    /// PONG; behind the first one, clients that take INFO at any time hear which account they are in.
+    fn pong(&mut self, context: &Context, broker: &mut Broker) {
+        broker.push(self.conn, b"PONG\r\n");
+        if self.connected && !std::mem::replace(&mut self.first_pong_sent, true) && self.options.protocol >= 1 {
+            self.say_info(context, broker, true);
+        }
+    }
+
+    fn subscribe(&mut self, context: &Context, broker: &mut Broker, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
+        let mut filtered = false;
+        if let Some(permissions) = broker.peer(self.conn).permissions.clone() {
+            if !permissions.subscribe(subject, queue).allowed() {
+                return self.subscription_violation(broker, subject, queue, sid);
+            }
+            filtered = permissions.subscription_needs_filter(subject, queue);
+        }
+        let limits = &context.limits;
+        let tokens = subject.split(|byte| *byte == b'.').count();
+        if limits.subscription_tokens_max > 0 && tokens > usize::from(limits.subscription_tokens_max) {
+            let text = format!("Permissions Violation for Subscription to {}, too many tokens", quoted(subject));
+            return self.say_error(broker, &text);
+        }
+        if limits.subscriptions_max > 0 && broker.subscriptions_of(self.conn) >= limits.subscriptions_max as usize {
+            return self.say_error(broker, "maximum subscriptions exceeded");
+        }
+        match broker.subscribe(self.conn, subject, queue, sid, filtered) {
+            Ok(()) => self.say_ok(broker),
+            Err(_) => self.say_error(broker, "Invalid Subject"),
+        }
+    }
+
+    fn subscription_violation(&self, broker: &mut Broker, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
+        let using = queue.map_or(String::new(), |queue| format!(" using queue {}", quoted(queue)));
+        let text = format!("Permissions Violation for Subscription to {}{using}", quoted(subject));
+        log::error!(
+            "{} - Subscription Violation - Subject {}, SID {}",
+            self.label(),
+            quoted(subject),
+            String::from_utf8_lossy(sid)
+        );
+        self.say_error(broker, &text);
+    }
+
+    pub(super) fn say_ok(&self, broker: &mut Broker) {
+        if self.options.verbose {
+            broker.push(self.conn, b"+OK\r\n");
+        }
+    }
+
+    pub(super) fn say_error(&self, broker: &mut Broker, text: &str) {
+        broker.push(self.conn, format!("-ERR '{text}'\r\n").as_bytes());
+    }
+
+    pub(super) fn fault(&self, broker: &mut Broker, fault: Fault) -> Flow {
+        match fault {
+            Fault::UnknownOperation => {
+                self.say_error(broker, "Unknown Protocol Operation");
+                log::error!("{} - Client parser ERROR: unknown protocol operation", self.label());
+                Flow::Close(CloseReason::ParseError)
+            }
+            Fault::ControlLineTooLong => {
+                self.say_error(broker, "maximum control line exceeded");
+                log::error!("{} - maximum control line exceeded", self.label());
+                Flow::Close(CloseReason::MaxControlLineExceeded)
+            }
+            Fault::BadArguments => {
+                log::error!("{} - Client parser ERROR: arguments that make no sense", self.label());
+                Flow::Close(CloseReason::ParseError)
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! CONNECT: who the client is, what it wants, and INFO in answer.
+
+use crate::auth::{Denial, Identity, Outcome};
+use crate::broker::Broker;
+use crate::broker::effect::CloseReason;
+use crate::proto::handshake::{self, ConnectOptions, ConnectRefusal};
+
+use super::client::{Client, Phase};
+use super::{Context, Flow};
+
+impl Client {
+    /// INFO; the one behind the first PONG tells the account as well.
+    pub(super) fn say_info(&self, context: &Context, broker: &mut Broker, connect_info: bool) {
+        let mut info = context.info.clone();
+        info.client_id = self.id;
+        info.client_ip = self.ip.to_string();
+        if connect_info {
+            info.connect_info = true;
+            info.remote_account = self.identity.as_ref().map_or("$G".into(), |identity| identity.account.to_string());
+        }
+        let mut bytes = Vec::new();
+        info.encode(&mut bytes);
+        broker.push(self.conn, &bytes);
+    }
+
+    /// A client that has not authenticated says something. `None` lets it be carried out.
+    pub(super) fn meet_stranger(&mut self, context: &Context, broker: &mut Broker, input: &[u8]) -> Option<Flow> {
+        if matches!(input.first(), Some(b'C' | b'c')) {
+            return None;
+        }
+        if !context.authenticator.has_no_auth_user() {
+            return Some(self.denied(broker, None));
+        }
+        // Without CONNECT the client is the user for strangers, if that user may come in.
+        self.connected = true;
+        self.heartbeat.connected(context, 0);
+        match context.authenticator.begin(&ConnectOptions::default()) {
+            Outcome::Accepted(identity) => {
+                self.admit(broker, identity);
+                None
+            }
+            Outcome::Denied(denial) => Some(self.denied(broker, Some(denial))),
+            Outcome::Work(work) => {
+                self.phase = Phase::Verifying;
+                Some(Flow::Verify(work))
+            }
+        }
+    }
+
+    /// CONNECT.
+    pub(super) fn connect(&mut self, context: &Context, broker: &mut Broker, json: &[u8]) -> Flow {
+        if let Err(error) = handshake::parse(json, &mut self.options) {
+            log::error!("{} - {error}", self.label());
+            return Flow::Close(CloseReason::ParseError);
+        }
+        self.heartbeat.connected(context, self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54);
+        if std::mem::replace(&mut self.connected, true) {
+            broker.unsubscribe_all(self.conn);
+        }
+        match context.authenticator.begin(&self.options) {
+            Outcome::Accepted(identity) => self.welcome(context, broker, identity),
+            Outcome::Denied(denial) => self.denied(broker, Some(denial)),
+            Outcome::Work(work) => {
+                self.phase = Phase::Verifying;
+                Flow::Verify(work)
+            }
+        }
+    }
+
+    /// The verdict on credentials that were verified off the shard. What came meanwhile is taken by
+    /// [`Client::resume`] afterwards.
+    pub fn verified(&mut self, context: &Context, broker: &mut Broker, outcome: Outcome) -> Flow {
+        match outcome {
+            Outcome::Accepted(identity) => self.welcome(context, broker, identity),
+            Outcome::Denied(denial) => self.denied(broker, Some(denial)),
+            Outcome::Work(work) => Flow::Verify(work),
+        }
+    }
+
+    fn welcome(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
+        if self.options.new_account || !self.options.account.is_empty() {
+            return self.denied(broker, None);
+        }
+        self.admit(broker, identity);
+        let headers = self.options.headers && context.info.headers;
+        broker.set_options(self.conn, headers, &self.options);
+        match self.options.check(context.info.headers) {
+            Ok(()) => {
+                self.say_ok(broker);
+                Flow::Continue
+            }
+            Err(refusal) => {
+                self.say_error(broker, refusal.text());
+                Flow::Close(match refusal {
+                    ConnectRefusal::Protocol => CloseReason::BadClientProtocol,
+                    ConnectRefusal::NoRespondersWithoutHeaders => CloseReason::NoRespondersRequiresHeaders,
+                })
+            }
+        }
+    }
+
+    fn admit(&mut self, broker: &mut Broker, identity: Identity) {
+        self.phase = Phase::Member;
+        broker.set_permissions(self.conn, identity.permissions.clone());
+        self.identity = Some(Box::new(identity));
+    }
+
+    #[cold]
+    fn denied(&self, broker: &mut Broker, denial: Option<Denial>) -> Flow {
+        match denial {
+            Some(denial) => log::error!("{} - authentication error - {}", self.label(), denial.log_text()),
+            None => log::error!("{} - authentication error", self.label()),
+        }
+        self.say_error(broker, "Authorization Violation");
+        Flow::Close(CloseReason::AuthenticationFailure)
+    }
+}

@@ -1,0 +1,104 @@
+//! When a client must have said CONNECT, when it is asked for a PONG, when it counts as gone. Owns the times;
+//! the loop calls when they have come.
+
+use crate::broker::Broker;
+use crate::broker::effect::CloseReason;
+
+use super::client::{Client, Phase};
+use super::{Context, Flow};
+
+/// The first PING comes early, to measure the round trip: after this long at most, as the oracle.
+const FIRST_PING_MS: u64 = 2_000;
+
+/// The round trip is measured anew after this long.
+const ROUND_TRIP_AGE_MAX_MS: u64 = 60 * 60 * 1000;
+
+/// Times of one client, in the loop's milliseconds.
+#[derive(Debug)]
+pub struct Heartbeat {
+    started_ms: u64,
+    auth_due_ms: Option<u64>,
+    ping_due_ms: u64,
+    heard_ms: u64,
+    pings_out: u32,
+    asked_ms: Option<u64>,
+    round_trip_ms: Option<u64>,
+}
+
+impl Heartbeat {
+    /// A client that comes now; a stranger must authenticate in time.
+    pub fn new(context: &Context, stranger: bool) -> Self {
+        Heartbeat {
+            started_ms: context.now_ms,
+            auth_due_ms: stranger.then_some(context.now_ms + context.auth_timeout_ms),
+            ping_due_ms: context.now_ms + context.limits.ping_interval_ms,
+            heard_ms: context.now_ms,
+            pings_out: 0,
+            asked_ms: None,
+            round_trip_ms: None,
+        }
+    }
+
+    /// Something came from the client.
+    #[inline]
+    pub fn heard(&mut self, now_ms: u64) {
+        self.heard_ms = now_ms;
+    }
+
+    /// CONNECT came: no hurry any more, and the round trip is measured soon. `jitter` is below 1,000 (thousandths).
+    pub fn connected(&mut self, context: &Context, jitter: u64) {
+        self.auth_due_ms = None;
+        self.round_trip_ms = Some(context.now_ms - self.started_ms);
+        let wait_ms = context.limits.ping_interval_ms.min(FIRST_PING_MS);
+        self.ping_due_ms = context.now_ms + wait_ms + wait_ms / 5 * jitter / 1_000;
+    }
+
+    /// PONG came.
+    pub fn pong(&mut self, now_ms: u64) {
+        self.pings_out = 0;
+        if let Some(asked_ms) = self.asked_ms {
+            self.round_trip_ms = Some(now_ms - asked_ms);
+        }
+    }
+
+    /// When to call [`Client::on_time`] next.
+    pub fn due_ms(&self) -> u64 {
+        self.auth_due_ms.map_or(self.ping_due_ms, |auth| auth.min(self.ping_due_ms))
+    }
+
+    fn needs_round_trip(&self, now_ms: u64) -> bool {
+        self.asked_ms.is_none_or(|asked| now_ms - asked > ROUND_TRIP_AGE_MAX_MS)
+    }
+}
+
+impl Client {
+    /// When something is due at the latest known time.
+    pub fn due_ms(&self) -> u64 {
+        self.heartbeat.due_ms()
+    }
+
+    /// Its time has come.
+    pub fn on_time(&mut self, context: &Context, broker: &mut Broker) -> Flow {
+        let now_ms = context.now_ms;
+        if self.heartbeat.auth_due_ms.is_some_and(|due| due <= now_ms) && self.phase != Phase::Member {
+            self.say_error(broker, "Authentication Timeout");
+            return Flow::Close(CloseReason::AuthenticationTimeout);
+        }
+        if self.heartbeat.ping_due_ms > now_ms {
+            return Flow::Continue;
+        }
+        self.heartbeat.ping_due_ms = now_ms + context.limits.ping_interval_ms.max(1);
+        let quiet = now_ms - self.heartbeat.heard_ms >= context.limits.ping_interval_ms;
+        if !quiet && !self.heartbeat.needs_round_trip(now_ms) {
+            return Flow::Continue;
+        }
+        if self.heartbeat.pings_out + 1 > context.limits.pings_out_max {
+            self.say_error(broker, "Stale Connection");
+            return Flow::Close(CloseReason::StaleConnection);
+        }
+        self.heartbeat.pings_out += 1;
+        self.heartbeat.asked_ms = Some(now_ms);
+        broker.push(self.conn, b"PING\r\n");
+        Flow::Continue
+    }
+}
