@@ -9,7 +9,13 @@ impl Broker {
     /// Delivers a run to everybody on this shard and to one member of each queue group, wherever it is.
     /// Returns whether anybody got it. Plain subscribers on other shards are not its business.
     #[inline]
-    pub(super) fn deliver(&mut self, found: &Match, run: &Run<'_>, origin: Origin, out: &mut impl Outlet) -> bool {
+    pub(super) fn deliver(
+        &mut self,
+        found: &Match,
+        run: &Run<'_>,
+        origin: Origin,
+        out: &mut impl Outlet,
+    ) -> bool {
         if found.interleaved && run.messages.len() > 1 {
             let mut delivered = false;
             for at in 0..run.messages.len() {
@@ -26,7 +32,13 @@ impl Broker {
 
     /// Delivers a run to the plain subscriptions of this shard.
     #[inline]
-    pub(super) fn deliver_plain(&mut self, found: &Match, run: &Run<'_>, origin: Origin, out: &mut impl Outlet) -> bool {
+    pub(super) fn deliver_plain(
+        &mut self,
+        found: &Match,
+        run: &Run<'_>,
+        origin: Origin,
+        out: &mut impl Outlet,
+    ) -> bool {
         let bytes = run.body_bytes();
         let mut delivered = false;
         for target in &found.plain {
@@ -46,14 +58,17 @@ impl Broker {
         origin: Origin,
         out: &mut impl Outlet,
     ) -> bool {
-        let peer = self.peers[target.conn as usize].as_mut().expect("a target's connection is open");
+        let peer = self.peers[target.conn as usize]
+            .as_mut()
+            .expect("a target's connection is open");
         if peer.closing || (!peer.echo && peer.origin == origin) {
             return false;
         }
         if target.careful || (run.headers && !target.headers) {
             return self.deliver_carefully(found, target, run, origin, out);
         }
-        peer.outbox.push_run(&mut self.pool, found.prefix(target, run.headers), run);
+        peer.outbox
+            .push_run(&mut self.pool, found.prefix(target, run.headers), run);
         let count = run.messages.len() as u64;
         peer.sent.messages += count;
         peer.sent.bytes += bytes;
@@ -84,13 +99,21 @@ impl Broker {
             let message = &one.messages[0];
             let strip = one.headers && !target.headers;
             let prefix = found.prefix(target, one.headers && target.headers);
-            let peer = self.peers[target.conn as usize].as_mut().expect("a target's connection is open");
+            let peer = self.peers[target.conn as usize]
+                .as_mut()
+                .expect("a target's connection is open");
             if strip {
-                peer.outbox.push_stripped(&mut self.pool, prefix, &one, message);
+                peer.outbox
+                    .push_stripped(&mut self.pool, prefix, &one, message);
             } else {
                 peer.outbox.push_run(&mut self.pool, prefix, &one);
             }
-            let bytes = message.body_len() as u64 - if strip { u64::from(message.header_len) } else { 0 };
+            let bytes = message.body_len() as u64
+                - if strip {
+                    u64::from(message.header_len)
+                } else {
+                    0
+                };
             peer.sent.messages += 1;
             peer.sent.bytes += bytes;
             self.sent.messages += 1;
@@ -150,7 +173,10 @@ impl Broker {
         {
             out.send(conn, chunk);
         }
-        if self.pending.hold_bytes.is_some_and(|hold| peer.outbox.pending_bytes() >= hold)
+        if self
+            .pending
+            .hold_bytes
+            .is_some_and(|hold| peer.outbox.pending_bytes() >= hold)
             || peer.outbox.pending_bytes() > self.pending.pending_bytes_max
         {
             self.behind(conn, origin);
@@ -164,7 +190,8 @@ impl Broker {
         if peer.outbox.pending_bytes() > self.pending.pending_bytes_max {
             peer.closing = true;
             self.slow_consumers += 1;
-            self.effects.push(Effect::Cut(conn, CloseReason::SlowConsumerPendingBytes));
+            self.effects
+                .push(Effect::Cut(conn, CloseReason::SlowConsumerPendingBytes));
             return;
         }
         if peer.waiting.contains(&origin) {
@@ -174,12 +201,21 @@ impl Broker {
         if origin.shard == self.place.index {
             self.effects.push(Effect::Hold(origin));
         } else {
-            self.batches[usize::from(origin.shard)].records.push(Record::Hold(origin));
+            self.batches[usize::from(origin.shard)]
+                .records
+                .push(Record::Hold(origin));
         }
     }
 
     /// One member of a queue group for each message: members of all shards are equally likely.
-    fn deliver_group(&mut self, found: &Match, group: &Group, run: &Run<'_>, origin: Origin, out: &mut impl Outlet) -> bool {
+    fn deliver_group(
+        &mut self,
+        found: &Match,
+        group: &Group,
+        run: &Run<'_>,
+        origin: Origin,
+        out: &mut impl Outlet,
+    ) -> bool {
         if let ([only], []) = (group.local.as_slice(), group.remote.as_slice()) {
             return self.deliver_to(found, only, run, run.body_bytes(), origin, out);
         }

@@ -169,15 +169,22 @@ impl Batch {
     pub fn put(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(bytes);
-        Span { start, len: bytes.len() as u32 }
+        Span {
+            start,
+            len: bytes.len() as u32,
+        }
     }
 
     /// Keeps a run's messages: one copy of the region they cover. Returns the first message's index.
     pub fn put_messages(&mut self, run: &Run<'_>) -> u32 {
         let first = self.messages.len() as u32;
-        let (from, to) = (run.messages[0].tail, run.messages[run.messages.len() - 1].end);
+        let (from, to) = (
+            run.messages[0].tail,
+            run.messages[run.messages.len() - 1].end,
+        );
         let at = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(&run.bytes[from as usize..to as usize]);
+        self.bytes
+            .extend_from_slice(&run.bytes[from as usize..to as usize]);
         self.messages.extend(run.messages.iter().map(|m| Message {
             tail: m.tail - from + at,
             body: m.body - from + at,

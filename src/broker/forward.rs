@@ -9,24 +9,47 @@ use super::{Broker, interest};
 
 impl Broker {
     /// Adds a run to the batch of every shard with plain subscriptions.
-    pub(super) fn forward_plain(&mut self, found: &Match, account: AccountId, origin: Origin, run: &Run<'_>) {
+    pub(super) fn forward_plain(
+        &mut self,
+        found: &Match,
+        account: AccountId,
+        origin: Origin,
+        run: &Run<'_>,
+    ) {
         let mut left = found.remote_plain;
         while left != 0 {
             let shard = left.trailing_zeros() as usize;
             left &= left - 1;
-            add_run(&mut self.batches[shard], account, origin, run, |_| Scope::Plain);
+            add_run(&mut self.batches[shard], account, origin, run, |_| {
+                Scope::Plain
+            });
         }
     }
 
     /// Sends one message to a group's member on another shard, the `pick`-th of all there.
-    pub(super) fn forward_queue(&mut self, found: &Match, group: &Group, pick: u32, one: &Run<'_>, origin: Origin) -> bool {
-        let Some(shard) = pick_shard(&group.remote, pick, 0) else { return false };
+    pub(super) fn forward_queue(
+        &mut self,
+        found: &Match,
+        group: &Group,
+        pick: u32,
+        one: &Run<'_>,
+        origin: Origin,
+    ) -> bool {
+        let Some(shard) = pick_shard(&group.remote, pick, 0) else {
+            return false;
+        };
         let account = found.account();
         let name = self.accounts[account.0 as usize].queue_name(group.queue);
-        add_run(&mut self.batches[usize::from(shard)], account, origin, one, |batch| Scope::Queue {
-            name: batch.put(name),
-            tried: 0,
-        });
+        add_run(
+            &mut self.batches[usize::from(shard)],
+            account,
+            origin,
+            one,
+            |batch| Scope::Queue {
+                name: batch.put(name),
+                tried: 0,
+            },
+        );
         true
     }
 
@@ -34,18 +57,43 @@ impl Broker {
     pub fn apply(&mut self, from: u8, batch: &Batch, out: &mut impl Outlet) {
         for record in &batch.records {
             match *record {
-                Record::Interest { account, pattern, queue, count } => {
+                Record::Interest {
+                    account,
+                    pattern,
+                    queue,
+                    count,
+                } => {
                     let (pattern, queue) = (batch.get(pattern), queue.map(|name| batch.get(name)));
                     self.accounts[account.0 as usize].set_remote(from, pattern, queue, count);
                     self.interest_changed(account, pattern);
                 }
-                Record::Deliver { account, origin, scope, subject, headers, first, count } => {
+                Record::Deliver {
+                    account,
+                    origin,
+                    scope,
+                    subject,
+                    headers,
+                    first,
+                    count,
+                } => {
                     let messages = &batch.messages[first as usize..(first + count) as usize];
-                    let run = Run { bytes: &batch.bytes, subject: batch.get(subject), headers, messages };
+                    let run = Run {
+                        bytes: &batch.bytes,
+                        subject: batch.get(subject),
+                        headers,
+                        messages,
+                    };
                     match scope {
                         Scope::Plain => self.deliver_forwarded(account, &run, origin, out),
                         Scope::Queue { name, tried } => {
-                            self.deliver_forwarded_queue(account, &run, origin, batch.get(name), tried, out);
+                            self.deliver_forwarded_queue(
+                                account,
+                                &run,
+                                origin,
+                                batch.get(name),
+                                tried,
+                                out,
+                            );
                         }
                     }
                 }
@@ -55,7 +103,13 @@ impl Broker {
         }
     }
 
-    fn deliver_forwarded(&mut self, account: AccountId, run: &Run<'_>, origin: Origin, out: &mut impl Outlet) {
+    fn deliver_forwarded(
+        &mut self,
+        account: AccountId,
+        run: &Run<'_>,
+        origin: Origin,
+        out: &mut impl Outlet,
+    ) {
         let generation = self.accounts[account.0 as usize].generation;
         let (place, mut found, known) = self.cache.take(account, run.subject, generation);
         if !known {
@@ -83,7 +137,9 @@ impl Broker {
         tried: u64,
         out: &mut impl Outlet,
     ) {
-        let Some(queue) = self.accounts[account.0 as usize].find_queue(name) else { return };
+        let Some(queue) = self.accounts[account.0 as usize].find_queue(name) else {
+            return;
+        };
         let generation = self.accounts[account.0 as usize].generation;
         let (place, mut found, known) = self.cache.take(account, run.subject, generation);
         if !known {
@@ -102,22 +158,44 @@ impl Broker {
         self.end_expired();
     }
 
-    fn pick_again(&mut self, account: AccountId, group: &Group, one: &Run<'_>, origin: Origin, name: &[u8], tried: u64) {
+    fn pick_again(
+        &mut self,
+        account: AccountId,
+        group: &Group,
+        one: &Run<'_>,
+        origin: Origin,
+        name: &[u8],
+        tried: u64,
+    ) {
         let tried = tried | 1 << self.place.index;
-        let left: u32 = group.remote.iter().filter(|(shard, _)| tried & 1 << shard == 0).map(|(_, n)| n).sum();
+        let left: u32 = group
+            .remote
+            .iter()
+            .filter(|(shard, _)| tried & 1 << shard == 0)
+            .map(|(_, n)| n)
+            .sum();
         let pick = self.random_below(left.max(1));
         if let Some(shard) = pick_shard(&group.remote, pick, tried) {
-            add_run(&mut self.batches[usize::from(shard)], account, origin, one, |batch| Scope::Queue {
-                name: batch.put(name),
-                tried,
-            });
+            add_run(
+                &mut self.batches[usize::from(shard)],
+                account,
+                origin,
+                one,
+                |batch| Scope::Queue {
+                    name: batch.put(name),
+                    tried,
+                },
+            );
         }
     }
 }
 
 /// The shard that has the `pick`-th member, leaving out those tried.
 fn pick_shard(remote: &[(u8, u32)], mut pick: u32, tried: u64) -> Option<u8> {
-    let mut candidates = remote.iter().filter(|(shard, _)| tried & 1 << shard == 0).peekable();
+    let mut candidates = remote
+        .iter()
+        .filter(|(shard, _)| tried & 1 << shard == 0)
+        .peekable();
     let first = candidates.peek().map(|(shard, _)| *shard);
     for (shard, members) in candidates {
         if pick < *members {
@@ -139,7 +217,15 @@ fn add_run(
     let subject = batch.put(run.subject);
     let first = batch.put_messages(run);
     let count = run.messages.len() as u32;
-    batch.records.push(Record::Deliver { account, origin, scope, subject, headers: run.headers, first, count });
+    batch.records.push(Record::Deliver {
+        account,
+        origin,
+        scope,
+        subject,
+        headers: run.headers,
+        first,
+        count,
+    });
 }
 
 const _: () = assert!(interest::SHARDS_MAX <= u64::BITS as usize);

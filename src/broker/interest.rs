@@ -41,7 +41,10 @@ impl Sid {
         match bytes.get_mut(..sid.len()) {
             Some(place) => {
                 place.copy_from_slice(sid);
-                Sid::Short { len: sid.len() as u8, bytes }
+                Sid::Short {
+                    len: sid.len() as u8,
+                    bytes,
+                }
             }
             None => Sid::Long(Box::new(sid.to_vec())),
         }
@@ -79,8 +82,24 @@ pub struct Sub {
 
 impl Sub {
     /// A subscription that is in no list yet.
-    pub fn new(sid: &[u8], conn: ConnId, pattern: PatternId, queue: QueueId, filtered: bool) -> Self {
-        Sub { sid: Sid::new(sid), delivered: 0, conn, pattern, queue, next: NONE, prev: NONE, limited: false, filtered }
+    pub fn new(
+        sid: &[u8],
+        conn: ConnId,
+        pattern: PatternId,
+        queue: QueueId,
+        filtered: bool,
+    ) -> Self {
+        Sub {
+            sid: Sid::new(sid),
+            delivered: 0,
+            conn,
+            pattern,
+            queue,
+            next: NONE,
+            prev: NONE,
+            limited: false,
+            filtered,
+        }
     }
 }
 
@@ -94,7 +113,11 @@ struct Entry {
     remote_plain: [u32; 2],
 }
 
-const EMPTY: Entry = Entry { first: NONE, groups: NONE, remote_plain: [0; 2] };
+const EMPTY: Entry = Entry {
+    first: NONE,
+    groups: NONE,
+    remote_plain: [0; 2],
+};
 
 /// Members of one queue group on one pattern.
 #[derive(Debug)]
@@ -183,7 +206,10 @@ impl Interest {
             self.queue_names[*id as usize].uses += 1;
             return *id;
         }
-        let id = self.queue_names.insert(QueueName { name: name.into(), uses: 1 }) as QueueId;
+        let id = self.queue_names.insert(QueueName {
+            name: name.into(),
+            uses: 1,
+        }) as QueueId;
         self.queue_ids.insert(name.into(), id);
         id
     }
@@ -230,16 +256,28 @@ impl Interest {
             }
         }
         if queue == NONE {
-            return Change { count: 1, announce: !had_plain };
+            return Change {
+                count: 1,
+                announce: !had_plain,
+            };
         }
         let group = self.group(pattern, queue);
         group.local += 1;
-        Change { count: group.local, announce: true }
+        Change {
+            count: group.local,
+            announce: true,
+        }
     }
 
     /// Takes a subscription out of its pattern's list, and the pattern out when nobody is left.
     pub fn unlink(&mut self, subs: &mut Slab<Sub>, id: SubId) -> Change {
-        let Sub { pattern, queue, next, prev, .. } = subs[id as usize];
+        let Sub {
+            pattern,
+            queue,
+            next,
+            prev,
+            ..
+        } = subs[id as usize];
         let entry = &mut self.entries[pattern.0 as usize];
         if next == id {
             entry.first = NONE;
@@ -252,11 +290,17 @@ impl Interest {
         }
         let plain_left = entry.first != NONE && subs[entry.first as usize].queue == NONE;
         if queue == NONE {
-            return Change { count: u32::from(plain_left), announce: !plain_left };
+            return Change {
+                count: u32::from(plain_left),
+                announce: !plain_left,
+            };
         }
         let group = self.group(pattern, queue);
         group.local -= 1;
-        Change { count: group.local, announce: true }
+        Change {
+            count: group.local,
+            announce: true,
+        }
     }
 
     /// After [`Interest::unlink`] and its announcement: forgets names that nobody uses any more.
@@ -273,7 +317,8 @@ impl Interest {
         let pattern = self.intern(pattern);
         match queue {
             None => {
-                let mask = &mut self.entries[pattern.0 as usize].remote_plain[usize::from(shard) / 32];
+                let mask =
+                    &mut self.entries[pattern.0 as usize].remote_plain[usize::from(shard) / 32];
                 let bit = 1u32 << (shard % 32);
                 *mask = if count > 0 { *mask | bit } else { *mask & !bit };
             }
@@ -308,10 +353,17 @@ impl Interest {
             entry.groups = self.groups.insert(Vec::new()) as u32;
         }
         let list = &mut self.groups[entry.groups as usize];
-        let at = list.iter().position(|g| g.queue == queue).unwrap_or_else(|| {
-            list.push(GroupCount { queue, local: 0, remote: Vec::new() });
-            list.len() - 1
-        });
+        let at = list
+            .iter()
+            .position(|g| g.queue == queue)
+            .unwrap_or_else(|| {
+                list.push(GroupCount {
+                    queue,
+                    local: 0,
+                    remote: Vec::new(),
+                });
+                list.len() - 1
+            });
         &mut list[at]
     }
 
@@ -336,7 +388,11 @@ impl Interest {
     }
 
     /// The subscriptions of this shard on a pattern, plain ones first.
-    pub fn local<'a>(&self, pattern: PatternId, subs: &'a Slab<Sub>) -> impl Iterator<Item = (SubId, &'a Sub)> {
+    pub fn local<'a>(
+        &self,
+        pattern: PatternId,
+        subs: &'a Slab<Sub>,
+    ) -> impl Iterator<Item = (SubId, &'a Sub)> {
         let first = self.entries[pattern.0 as usize].first;
         let mut at = first;
         std::iter::from_fn(move || {

@@ -86,7 +86,14 @@ impl Match {
     }
 
     /// A target of this match, with its prefix written.
-    pub fn target(&mut self, conn: ConnId, sub: SubId, sid: &[u8], headers: bool, careful: bool) -> Target {
+    pub fn target(
+        &mut self,
+        conn: ConnId,
+        sub: SubId,
+        sid: &[u8],
+        headers: bool,
+        careful: bool,
+    ) -> Target {
         let prefix = self.prefixes.len();
         self.prefixes.extend_from_slice(b"HMSG ");
         self.prefixes.extend_from_slice(&self.subject);
@@ -94,14 +101,25 @@ impl Match {
         self.prefixes.extend_from_slice(sid);
         self.prefixes.push(b' ');
         let prefix_len = (self.prefixes.len() - prefix) as u16;
-        Target { conn, sub, prefix: prefix as u32, prefix_len, headers, careful }
+        Target {
+            conn,
+            sub,
+            prefix: prefix as u32,
+            prefix_len,
+            headers,
+            careful,
+        }
     }
 
     /// Ends the building.
     pub fn finish(&mut self) {
         self.prefixes.resize(self.prefixes.len() + PREFIX_SLACK, 0);
-        let mut conns: Vec<ConnId> =
-            self.plain.iter().chain(self.groups.iter().flat_map(|g| &g.local)).map(|t| t.conn).collect();
+        let mut conns: Vec<ConnId> = self
+            .plain
+            .iter()
+            .chain(self.groups.iter().flat_map(|g| &g.local))
+            .map(|t| t.conn)
+            .collect();
         conns.sort_unstable();
         self.interleaved = conns.windows(2).any(|pair| pair[0] == pair[1]);
     }
@@ -150,18 +168,29 @@ impl MatchCache {
     }
 
     fn slot(&self, account: AccountId, subject: &[u8]) -> usize {
-        (self.hasher.hash_one(subject) as usize ^ account.0 as usize).wrapping_add(account.0 as usize * 31) & (SLOTS - 1)
+        (self.hasher.hash_one(subject) as usize ^ account.0 as usize)
+            .wrapping_add(account.0 as usize * 31)
+            & (SLOTS - 1)
     }
 
     /// Takes the answer out, if it is known and of this generation; else an empty one to be built.
     #[inline]
-    pub fn take(&mut self, account: AccountId, subject: &[u8], generation: u64) -> (Place, Box<Match>, bool) {
+    pub fn take(
+        &mut self,
+        account: AccountId,
+        subject: &[u8],
+        generation: u64,
+    ) -> (Place, Box<Match>, bool) {
         let slot = self.slot(account, subject);
-        let place = Place { slot, changes: self.changes };
+        let place = Place {
+            slot,
+            changes: self.changes,
+        };
         match self.slots[slot].take() {
             Some(found) => {
-                let good =
-                    found.generation == generation && found.account == Some(account) && found.subject == subject;
+                let good = found.generation == generation
+                    && found.account == Some(account)
+                    && found.subject == subject;
                 (place, found, good)
             }
             None => (place, self.spare.pop().unwrap_or_default(), false),

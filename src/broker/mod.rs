@@ -128,20 +128,28 @@ impl Broker {
             self.peers.resize_with(at + 1, || None);
         }
         assert!(self.peers[at].is_none(), "slot {conn} is taken");
-        self.peers[at] = Some(Box::new(Peer::new(Origin { shard: self.place.index, conn, generation })));
+        self.peers[at] = Some(Box::new(Peer::new(Origin {
+            shard: self.place.index,
+            conn,
+            generation,
+        })));
     }
 
     /// A connection has gone: its subscriptions end, publishers it held back go on.
     pub fn close(&mut self, conn: ConnId) {
         self.unsubscribe_all(conn);
-        let Some(mut peer) = self.peers[conn as usize].take() else { return };
+        let Some(mut peer) = self.peers[conn as usize].take() else {
+            return;
+        };
         peer.outbox.clear(&mut self.pool);
         self.release(&mut peer);
     }
 
     /// The delivery side of an open connection.
     pub fn peer(&mut self, conn: ConnId) -> &mut Peer {
-        self.peers[conn as usize].as_mut().expect("an open connection")
+        self.peers[conn as usize]
+            .as_mut()
+            .expect("an open connection")
     }
 
     /// The delivery side of a connection, if it is open.
@@ -151,7 +159,9 @@ impl Broker {
 
     /// Protocol bytes for a connection.
     pub fn push(&mut self, conn: ConnId, bytes: &[u8]) {
-        let peer = self.peers[conn as usize].as_mut().expect("an open connection");
+        let peer = self.peers[conn as usize]
+            .as_mut()
+            .expect("an open connection");
         peer.outbox.push(&mut self.pool, bytes);
         if !peer.dirty {
             peer.dirty = true;
@@ -202,7 +212,9 @@ impl Broker {
             if origin.shard == self.place.index {
                 self.effects.push(Effect::Release(origin));
             } else {
-                self.batches[usize::from(origin.shard)].records.push(effect::Record::Release(origin));
+                self.batches[usize::from(origin.shard)]
+                    .records
+                    .push(effect::Record::Release(origin));
             }
         }
     }
@@ -225,7 +237,10 @@ impl Broker {
     /// What the client's user may do.
     pub fn set_permissions(&mut self, conn: ConnId, permissions: Option<Arc<Permissions>>) {
         let peer = self.peer(conn);
-        peer.responses = permissions.as_ref().and_then(|p| p.responses()).map(|r| Box::new(ResponseTracker::new(r)));
+        peer.responses = permissions
+            .as_ref()
+            .and_then(|p| p.responses())
+            .map(|r| Box::new(ResponseTracker::new(r)));
         peer.permissions = permissions;
         self.matches_void(conn);
     }

@@ -26,7 +26,11 @@ pub struct Chunk {
 impl Chunk {
     /// A new empty chunk.
     pub fn new() -> Self {
-        Chunk { bytes: vec![0; CHUNK_BYTES].into_boxed_slice(), len: 0, sent: 0 }
+        Chunk {
+            bytes: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            len: 0,
+            sent: 0,
+        }
     }
 
     /// What is still to be sent.
@@ -164,7 +168,13 @@ impl Outbox {
     }
 
     /// Appends one message without its headers, for a client that cannot take them.
-    pub fn push_stripped(&mut self, pool: &mut ChunkPool, prefix: Prefix<'_>, run: &Run<'_>, message: &Message) {
+    pub fn push_stripped(
+        &mut self,
+        pool: &mut ChunkPool,
+        prefix: Prefix<'_>,
+        run: &Run<'_>,
+        message: &Message,
+    ) {
         let reply = run.reply(message);
         let payload = run.payload_crlf(message);
         self.push(pool, &prefix.bytes[..prefix.len]);
@@ -197,7 +207,10 @@ impl Outbox {
         if self.in_flight() {
             return None;
         }
-        let chunk = self.full.pop_front().or_else(|| self.tail.take_if(|tail| tail.len > 0))?;
+        let chunk = self
+            .full
+            .pop_front()
+            .or_else(|| self.tail.take_if(|tail| tail.len > 0))?;
         self.in_flight_bytes = chunk.unsent().len() as u32;
         Some(chunk)
     }

@@ -24,14 +24,20 @@ fn keeps_order_over_chunks_and_partial_sends() {
             expected.extend(part);
         }
         assert_eq!(outbox.pending_bytes(), expected.len() as u64);
-        assert!(drain(&mut outbox, &mut pool, 40_000) == expected, "size {size}");
+        assert!(
+            drain(&mut outbox, &mut pool, 40_000) == expected,
+            "size {size}"
+        );
     }
 }
 
 #[test]
 fn a_run_is_prefix_and_tail_for_each_message() {
     let mut pool = ChunkPool::default();
-    let prefix = Prefix { bytes: b"MSG a 1 ________________________________", len: 8 };
+    let prefix = Prefix {
+        bytes: b"MSG a 1 ________________________________",
+        len: 8,
+    };
     for size in [0usize, 5, 29, 40, 90, 5000] {
         let mut bytes = Vec::new();
         let mut messages = Vec::new();
@@ -42,13 +48,27 @@ fn a_run_is_prefix_and_tail_for_each_message() {
             bytes.extend(std::iter::repeat_n(b'x', size));
             bytes.extend(b"\r\n");
             let reply_len = 2 + size.to_string().len() as u32;
-            messages.push(Message { tail, reply_len, body, header_len: 0, end: bytes.len() as u32 });
+            messages.push(Message {
+                tail,
+                reply_len,
+                body,
+                header_len: 0,
+                end: bytes.len() as u32,
+            });
         }
-        let run = Run { bytes: &bytes, subject: b"a", headers: false, messages: &messages };
+        let run = Run {
+            bytes: &bytes,
+            subject: b"a",
+            headers: false,
+            messages: &messages,
+        };
         let mut outbox = Outbox::default();
         outbox.push_run(&mut pool, prefix, &run);
         let one = format!("MSG a 1 r.{size} {size}\r\n{}\r\n", "x".repeat(size));
-        assert!(drain(&mut outbox, &mut pool, CHUNK_BYTES) == one.repeat(300).into_bytes(), "size {size}");
+        assert!(
+            drain(&mut outbox, &mut pool, CHUNK_BYTES) == one.repeat(300).into_bytes(),
+            "size {size}"
+        );
     }
 }
 

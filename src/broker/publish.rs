@@ -20,11 +20,18 @@ pub enum Refusal {
 impl Broker {
     /// Publishes a run. A connection whose messages are judged one by one (verbose, `allow_responses`) passes
     /// runs of one. Every branch of a publish is here.
-    pub fn publish(&mut self, conn: ConnId, run: &Run<'_>, out: &mut impl Outlet) -> Result<(), Refusal> {
+    pub fn publish(
+        &mut self,
+        conn: ConnId,
+        run: &Run<'_>,
+        out: &mut impl Outlet,
+    ) -> Result<(), Refusal> {
         let (count, bytes) = (run.messages.len() as u64, run.body_bytes());
         self.received.messages += count;
         self.received.bytes += bytes;
-        let peer = self.peers[conn as usize].as_mut().expect("an open connection");
+        let peer = self.peers[conn as usize]
+            .as_mut()
+            .expect("an open connection");
         peer.received.messages += count;
         peer.received.bytes += bytes;
 
@@ -33,7 +40,10 @@ impl Broker {
         }
         if let Some(permissions) = &peer.permissions
             && !permissions.publish(run.subject).allowed()
-            && !peer.responses.as_mut().is_some_and(|tracker| tracker.allows(run.subject, self.now_ms))
+            && !peer
+                .responses
+                .as_mut()
+                .is_some_and(|tracker| tracker.allows(run.subject, self.now_ms))
         {
             return Err(Refusal::Subject);
         }
@@ -72,9 +82,16 @@ impl Broker {
         interest.matches(subject, |pattern| {
             found.remote_plain |= interest.remote_plain(pattern);
             for (id, sub) in interest.local(pattern, &self.subs) {
-                let peer = self.peers[sub.conn as usize].as_ref().expect("a subscription's connection is open");
+                let peer = self.peers[sub.conn as usize]
+                    .as_ref()
+                    .expect("a subscription's connection is open");
                 let queue = (sub.queue != NONE).then(|| interest.queue_name(sub.queue));
-                if sub.filtered && peer.permissions.as_ref().is_some_and(|p| !p.delivers(subject, queue)) {
+                if sub.filtered
+                    && peer
+                        .permissions
+                        .as_ref()
+                        .is_some_and(|p| !p.delivers(subject, queue))
+                {
                     continue;
                 }
                 let careful = sub.limited || peer.responses.is_some();
@@ -84,7 +101,11 @@ impl Broker {
                     Some(_) => group_of(&mut found.groups, sub.queue).local.push(target),
                 }
             }
-            for count in interest.groups(pattern).iter().filter(|count| !count.remote.is_empty()) {
+            for count in interest
+                .groups(pattern)
+                .iter()
+                .filter(|count| !count.remote.is_empty())
+            {
                 let group = group_of(&mut found.groups, count.queue);
                 for (shard, members) in &count.remote {
                     match group.remote.iter_mut().find(|(known, _)| known == shard) {
@@ -107,26 +128,56 @@ impl Broker {
         }
     }
 
-    fn no_responders_message(&self, conn: ConnId, account: AccountId, run: &Run<'_>, message: &Message) -> Option<Vec<u8>> {
+    fn no_responders_message(
+        &self,
+        conn: ConnId,
+        account: AccountId,
+        run: &Run<'_>,
+        message: &Message,
+    ) -> Option<Vec<u8>> {
         let reply = run.reply(message);
         let interest = &self.accounts[account.0 as usize];
         let mut sid: Option<&[u8]> = None;
         interest.matches(reply, |pattern| {
-            let own = interest.local(pattern, &self.subs).find(|(_, sub)| sub.conn == conn && sub.queue == NONE);
+            let own = interest
+                .local(pattern, &self.subs)
+                .find(|(_, sub)| sub.conn == conn && sub.queue == NONE);
             sid = sid.or(own.map(|(_, sub)| sub.sid.bytes()));
         });
         let sid = sid?;
         let header = [b"NATS/1.0 503\r\nNats-Subject: ", run.subject, b"\r\n\r\n"].concat();
         let len = header.len().to_string();
-        Some([b"HMSG ", reply, b" ", sid, b" ", len.as_bytes(), b" ", len.as_bytes(), b"\r\n", &header, b"\r\n"].concat())
+        Some(
+            [
+                b"HMSG ",
+                reply,
+                b" ",
+                sid,
+                b" ",
+                len.as_bytes(),
+                b" ",
+                len.as_bytes(),
+                b"\r\n",
+                &header,
+                b"\r\n",
+            ]
+            .concat(),
+        )
     }
 }
 
 fn group_of(groups: &mut Vec<Group>, queue: u32) -> &mut Group {
-    let at = groups.iter().position(|group| group.queue == queue).unwrap_or_else(|| {
-        groups.push(Group { queue, local: Vec::<Target>::new(), remote: Vec::new() });
-        groups.len() - 1
-    });
+    let at = groups
+        .iter()
+        .position(|group| group.queue == queue)
+        .unwrap_or_else(|| {
+            groups.push(Group {
+                queue,
+                local: Vec::<Target>::new(),
+                remote: Vec::new(),
+            });
+            groups.len() - 1
+        });
     &mut groups[at]
 }
 

@@ -64,7 +64,10 @@ impl<'a> Run<'a> {
 
     /// The same run with only the messages in `range`.
     pub fn only(&self, range: std::ops::Range<usize>) -> Run<'a> {
-        Run { messages: &self.messages[range], ..*self }
+        Run {
+            messages: &self.messages[range],
+            ..*self
+        }
     }
 
     /// Bytes of headers and payloads of all messages, for the counters.

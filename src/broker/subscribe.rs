@@ -32,7 +32,9 @@ impl Broker {
         let interest = &mut self.accounts[account.0 as usize];
         let pattern_id = interest.intern(pattern);
         let queue_id = queue.map_or(NONE, |name| interest.queue(name));
-        let id = self.subs.insert(Sub::new(sid, conn, pattern_id, queue_id, filtered)) as SubId;
+        let id = self
+            .subs
+            .insert(Sub::new(sid, conn, pattern_id, queue_id, filtered)) as SubId;
         let change = interest.link(&mut self.subs, id);
         self.index_sid(conn, id);
         self.interest_changed(account, pattern);
@@ -43,8 +45,15 @@ impl Broker {
     }
 
     fn index_sid(&mut self, conn: ConnId, id: SubId) {
-        let Broker { peers, subs, sid_hasher, .. } = self;
-        let hash = |id: &SubId| std::hash::BuildHasher::hash_one(sid_hasher, subs[*id as usize].sid.bytes());
+        let Broker {
+            peers,
+            subs,
+            sid_hasher,
+            ..
+        } = self;
+        let hash = |id: &SubId| {
+            std::hash::BuildHasher::hash_one(sid_hasher, subs[*id as usize].sid.bytes())
+        };
         let peer = peers[conn as usize].as_mut().expect("an open connection");
         peer.subs.insert_unique(hash(&id), id, hash);
     }
@@ -52,14 +61,22 @@ impl Broker {
     /// The subscription a connection calls by this sid.
     pub fn find_sub(&self, conn: ConnId, sid: &[u8]) -> Option<SubId> {
         let peer = self.peers[conn as usize].as_ref()?;
-        peer.subs.find(self.sid_hash(sid), |id| self.subs[*id as usize].sid.bytes() == sid).copied()
+        peer.subs
+            .find(self.sid_hash(sid), |id| {
+                self.subs[*id as usize].sid.bytes() == sid
+            })
+            .copied()
     }
 
     /// Ends a subscription, at once or after `max` messages in all. An unknown sid is no error.
     pub fn unsubscribe(&mut self, conn: ConnId, sid: &[u8], max: Option<u32>) {
-        let Some(id) = self.find_sub(conn, sid) else { return };
+        let Some(id) = self.find_sub(conn, sid) else {
+            return;
+        };
         match max {
-            Some(max) if u64::from(max) > self.subs[id as usize].delivered => self.limit(id, u64::from(max)),
+            Some(max) if u64::from(max) > self.subs[id as usize].delivered => {
+                self.limit(id, u64::from(max))
+            }
             _ => self.remove_sub(id),
         }
     }
@@ -68,20 +85,27 @@ impl Broker {
         self.limits.insert(id, max);
         if !std::mem::replace(&mut self.subs[id as usize].limited, true) {
             let account = self.account_of(id);
-            let pattern = self.accounts[account.0 as usize].pattern(self.subs[id as usize].pattern).to_vec();
+            let pattern = self.accounts[account.0 as usize]
+                .pattern(self.subs[id as usize].pattern)
+                .to_vec();
             self.interest_changed(account, &pattern);
         }
     }
 
     fn account_of(&self, id: SubId) -> AccountId {
         let conn = self.subs[id as usize].conn;
-        self.peers[conn as usize].as_ref().expect("a subscription's connection is open").account
+        self.peers[conn as usize]
+            .as_ref()
+            .expect("a subscription's connection is open")
+            .account
     }
 
     /// Ends a subscription now.
     pub(super) fn remove_sub(&mut self, id: SubId) {
         let hash = self.sid_hash(self.subs[id as usize].sid.bytes());
-        let peer = self.peers[self.subs[id as usize].conn as usize].as_mut().expect("open");
+        let peer = self.peers[self.subs[id as usize].conn as usize]
+            .as_mut()
+            .expect("open");
         if let Ok(entry) = peer.subs.find_entry(hash, |known| *known == id) {
             entry.remove();
         }
@@ -91,7 +115,9 @@ impl Broker {
 
     /// Ends all subscriptions of a connection: it closes, or it changes its account.
     pub fn unsubscribe_all(&mut self, conn: ConnId) {
-        let Some(Some(peer)) = self.peers.get_mut(conn as usize) else { return };
+        let Some(Some(peer)) = self.peers.get_mut(conn as usize) else {
+            return;
+        };
         let account = peer.account;
         for id in std::mem::take(&mut peer.subs) {
             self.drop_sub(account, id);
@@ -121,7 +147,12 @@ impl Broker {
             let batch = &mut self.batches[shard];
             let pattern = batch.put(pattern);
             let queue = queue.map(|name| batch.put(name));
-            batch.records.push(Record::Interest { account, pattern, queue, count });
+            batch.records.push(Record::Interest {
+                account,
+                pattern,
+                queue,
+                count,
+            });
         }
     }
 
@@ -137,6 +168,8 @@ impl Broker {
 
     /// How many subscriptions a connection has.
     pub fn subscriptions_of(&self, conn: ConnId) -> usize {
-        self.peers[conn as usize].as_ref().map_or(0, |peer| peer.subs.len())
+        self.peers[conn as usize]
+            .as_ref()
+            .map_or(0, |peer| peer.subs.len())
     }
 }

@@ -94,7 +94,8 @@ impl Info {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"INFO ");
         let mut json = serde_json::Serializer::with_formatter(&mut *out, HtmlSafe);
-        self.serialize(&mut json).expect("strings and numbers go into a Vec");
+        self.serialize(&mut json)
+            .expect("strings and numbers go into a Vec");
         out.extend_from_slice(b" \r\n");
     }
 }
@@ -249,7 +250,9 @@ impl fmt::Display for BadConnect {
         match self {
             BadConnect::Syntax(at) => write!(f, "CONNECT is not JSON from byte {} on", at + 1),
             BadConnect::NotAnObject => f.write_str("CONNECT holds no JSON object"),
-            BadConnect::WrongType { field, expected } => write!(f, "CONNECT field {field:?} is not {expected}"),
+            BadConnect::WrongType { field, expected } => {
+                write!(f, "CONNECT field {field:?} is not {expected}")
+            }
         }
     }
 }
@@ -292,7 +295,11 @@ fn parse_members(reader: &mut Reader<'_>, into: &mut ConnectOptions) -> Result<(
 }
 
 /// Puts the next value where `name` says.
-fn parse_field(reader: &mut Reader<'_>, name: &str, into: &mut ConnectOptions) -> Result<(), BadConnect> {
+fn parse_field(
+    reader: &mut Reader<'_>,
+    name: &str,
+    into: &mut ConnectOptions,
+) -> Result<(), BadConnect> {
     match name {
         "verbose" => boolean(reader, "verbose", &mut into.verbose),
         "pedantic" => boolean(reader, "pedantic", &mut into.pedantic),
@@ -333,17 +340,29 @@ fn fold(name: &str) -> String {
         .collect()
 }
 
-fn boolean(reader: &mut Reader<'_>, field: &'static str, into: &mut bool) -> Result<(), BadConnect> {
+fn boolean(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    into: &mut bool,
+) -> Result<(), BadConnect> {
     match reader.kind()? {
         Kind::Bool => *into = reader.boolean()?,
         Kind::Null => reader.skip(1)?,
-        _ => return Err(BadConnect::WrongType { field, expected: "a boolean" }),
+        _ => {
+            return Err(BadConnect::WrongType {
+                field,
+                expected: "a boolean",
+            });
+        }
     }
     Ok(())
 }
 
 fn integer(reader: &mut Reader<'_>, field: &'static str, into: &mut i64) -> Result<(), BadConnect> {
-    let wrong = BadConnect::WrongType { field, expected: "an integer" };
+    let wrong = BadConnect::WrongType {
+        field,
+        expected: "an integer",
+    };
     match reader.kind()? {
         Kind::Number => *into = reader.number()?.parse().map_err(|_| wrong)?,
         Kind::Null => reader.skip(1)?,
@@ -352,11 +371,20 @@ fn integer(reader: &mut Reader<'_>, field: &'static str, into: &mut i64) -> Resu
     Ok(())
 }
 
-fn string(reader: &mut Reader<'_>, field: &'static str, into: &mut Box<str>) -> Result<(), BadConnect> {
+fn string(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    into: &mut Box<str>,
+) -> Result<(), BadConnect> {
     match reader.kind()? {
         Kind::String => *into = reader.string()?.into(),
         Kind::Null => reader.skip(1)?,
-        _ => return Err(BadConnect::WrongType { field, expected: "a string" }),
+        _ => {
+            return Err(BadConnect::WrongType {
+                field,
+                expected: "a string",
+            });
+        }
     }
     Ok(())
 }
@@ -366,7 +394,12 @@ fn subjects(reader: &mut Reader<'_>, field: &'static str) -> Result<(), BadConne
     match reader.kind()? {
         Kind::Object => reader.open(),
         Kind::Null => return Ok(reader.skip(1)?),
-        _ => return Err(BadConnect::WrongType { field, expected: "an object" }),
+        _ => {
+            return Err(BadConnect::WrongType {
+                field,
+                expected: "an object",
+            });
+        }
     }
     let mut first = true;
     while reader.next_element(first, b'}')? {
@@ -384,7 +417,12 @@ fn list(reader: &mut Reader<'_>, field: &'static str) -> Result<(), BadConnect> 
     match reader.kind()? {
         Kind::Array => reader.open(),
         Kind::Null => return Ok(reader.skip(2)?),
-        _ => return Err(BadConnect::WrongType { field, expected: "lists of subjects" }),
+        _ => {
+            return Err(BadConnect::WrongType {
+                field,
+                expected: "lists of subjects",
+            });
+        }
     }
     let mut first = true;
     while reader.next_element(first, b']')? {
@@ -398,7 +436,11 @@ fn list(reader: &mut Reader<'_>, field: &'static str) -> Result<(), BadConnect> 
 struct HtmlSafe;
 
 impl Formatter for HtmlSafe {
-    fn write_string_fragment<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, fragment: &str) -> std::io::Result<()> {
+    fn write_string_fragment<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> std::io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             let (plain, special) = rest.split_at(at);
@@ -409,7 +451,11 @@ impl Formatter for HtmlSafe {
         writer.write_all(rest.as_bytes())
     }
 
-    fn write_char_escape<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> std::io::Result<()> {
+    fn write_char_escape<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> std::io::Result<()> {
         serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
     }
 }

@@ -45,9 +45,16 @@ fn check_connect(json: &str, expected: Expect) {
 
 /// The fields that differ from a fresh connection's.
 fn changes(options: &ConnectOptions) -> String {
-    let (fresh, seen) = (format!("{:#?}", ConnectOptions::default()), format!("{options:#?}"));
+    let (fresh, seen) = (
+        format!("{:#?}", ConnectOptions::default()),
+        format!("{options:#?}"),
+    );
     let fresh: Vec<&str> = fresh.lines().collect();
-    let mut lines: Vec<&str> = seen.lines().filter(|line| !fresh.contains(line)).map(str::trim).collect();
+    let mut lines: Vec<&str> = seen
+        .lines()
+        .filter(|line| !fresh.contains(line))
+        .map(str::trim)
+        .collect();
     if options.pass.expose() != "" {
         lines.push("pass given");
     }
@@ -58,16 +65,26 @@ fn changes(options: &ConnectOptions) -> String {
 fn info_when_a_connection_opens() {
     check_info(
         &info(),
-        expect![[r#"before INFO {"server_id":"NID","server_name":"T","version":"2.15.1","proto":1,"git_commit":"b2fd3ef","go":"go1.27.2","host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576,"client_id":6,"client_ip":"127.0.0.1","api_lvl":5,"xkey":"XKEY"} <CRLF>"#]],
+        expect![[
+            r#"before INFO {"server_id":"NID","server_name":"T","version":"2.15.1","proto":1,"git_commit":"b2fd3ef","go":"go1.27.2","host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576,"client_id":6,"client_ip":"127.0.0.1","api_lvl":5,"xkey":"XKEY"} <CRLF>"#
+        ]],
     );
 }
 
 #[test]
 fn info_behind_the_first_pong() {
-    let second = Info { connect_info: true, remote_account: "SYS".into(), acc_is_sys: true, auth_required: true, ..info() };
+    let second = Info {
+        connect_info: true,
+        remote_account: "SYS".into(),
+        acc_is_sys: true,
+        auth_required: true,
+        ..info()
+    };
     check_info(
         &second,
-        expect![[r#"before INFO {"server_id":"NID","server_name":"T","version":"2.15.1","proto":1,"git_commit":"b2fd3ef","go":"go1.27.2","host":"127.0.0.1","port":4222,"headers":true,"auth_required":true,"max_payload":1048576,"client_id":6,"client_ip":"127.0.0.1","connect_info":true,"remote_account":"SYS","acc_is_sys":true,"api_lvl":5,"xkey":"XKEY"} <CRLF>"#]],
+        expect![[
+            r#"before INFO {"server_id":"NID","server_name":"T","version":"2.15.1","proto":1,"git_commit":"b2fd3ef","go":"go1.27.2","host":"127.0.0.1","port":4222,"headers":true,"auth_required":true,"max_payload":1048576,"client_id":6,"client_ip":"127.0.0.1","connect_info":true,"remote_account":"SYS","acc_is_sys":true,"api_lvl":5,"xkey":"XKEY"} <CRLF>"#
+        ]],
     );
 }
 
@@ -93,7 +110,9 @@ fn info_with_everything() {
     };
     check_info(
         &full,
-        expect![[r#"before INFO {"server_id":"NID","server_name":"T","version":"2.15.1","proto":1,"git_commit":"b2fd3ef","go":"go1.27.2","host":"127.0.0.1","port":4222,"headers":false,"auth_required":true,"tls_required":true,"tls_verify":true,"tls_available":true,"max_payload":-1,"jetstream":true,"client_id":6,"client_ip":"127.0.0.1","nonce":"5xI6p0oqKCjxnNU","cluster":"c","domain":"hub","connect_urls":["127.0.0.1:1","127.0.0.1:2"],"ldm":true,"connect_info":true,"remote_account":"$G","acc_is_sys":true,"api_lvl":5,"xkey":"XKEY"} <CRLF>"#]],
+        expect![[
+            r#"before INFO {"server_id":"NID","server_name":"T","version":"2.15.1","proto":1,"git_commit":"b2fd3ef","go":"go1.27.2","host":"127.0.0.1","port":4222,"headers":false,"auth_required":true,"tls_required":true,"tls_verify":true,"tls_available":true,"max_payload":-1,"jetstream":true,"client_id":6,"client_ip":"127.0.0.1","nonce":"5xI6p0oqKCjxnNU","cluster":"c","domain":"hub","connect_urls":["127.0.0.1:1","127.0.0.1:2"],"ldm":true,"connect_info":true,"remote_account":"$G","acc_is_sys":true,"api_lvl":5,"xkey":"XKEY"} <CRLF>"#
+        ]],
     );
 }
 
@@ -101,16 +120,23 @@ fn info_with_everything() {
 fn info_without_anything_that_may_be_absent() {
     check_info(
         &Info::default(),
-        expect![[r#"before INFO {"server_id":"","server_name":"","version":"","proto":0,"go":"","host":"","port":0,"headers":false,"max_payload":0} <CRLF>"#]],
+        expect![[
+            r#"before INFO {"server_id":"","server_name":"","version":"","proto":0,"go":"","host":"","port":0,"headers":false,"max_payload":0} <CRLF>"#
+        ]],
     );
 }
 
 #[test]
 fn info_escapes_what_the_oracle_escapes() {
-    let named = Info { server_name: "a<b>&\"\\é\u{2028}\u{1}\u{7f}\t".into(), ..Info::default() };
+    let named = Info {
+        server_name: "a<b>&\"\\é\u{2028}\u{1}\u{7f}\t".into(),
+        ..Info::default()
+    };
     check_info(
         &named,
-        expect![[r#"before INFO {"server_id":"","server_name":"a\u003cb\u003e\u0026\"\\é\u2028\u0001\t","version":"","proto":0,"go":"","host":"","port":0,"headers":false,"max_payload":0} <CRLF>"#]],
+        expect![[
+            r#"before INFO {"server_id":"","server_name":"a\u003cb\u003e\u0026\"\\é\u2028\u0001\t","version":"","proto":0,"go":"","host":"","port":0,"headers":false,"max_payload":0} <CRLF>"#
+        ]],
     );
 }
 
@@ -145,7 +171,10 @@ fn null_and_unknown_fields_change_nothing() {
         r#" {"verbose":null,"name":null,"protocol":null,"x":{"a":[1,2,{"b":null}]},"client_id":"x","import":null} "#,
         expect![],
     );
-    check_connect(r#"{"import":{"allow":["a",null],"deny":null,"x":1},"export":{}}"#, expect![]);
+    check_connect(
+        r#"{"import":{"allow":["a",null],"deny":null,"x":1},"export":{}}"#,
+        expect![],
+    );
 }
 
 #[test]
@@ -187,7 +216,8 @@ fn invalid_utf8_is_replaced() {
 
 #[test]
 fn a_second_connect_keeps_what_it_does_not_name() {
-    let mut options = connect(br#"{"verbose":false,"user":"u","pass":"p","headers":true}"#).unwrap();
+    let mut options =
+        connect(br#"{"verbose":false,"user":"u","pass":"p","headers":true}"#).unwrap();
     parse(br#"{"pass":"q","headers":null,"echo":false}"#, &mut options).unwrap();
     expect![].assert_eq(&changes(&options));
     assert_eq!(options.pass.expose(), "q");
@@ -195,22 +225,45 @@ fn a_second_connect_keeps_what_it_does_not_name() {
 
 #[test]
 fn refused_after_authentication() {
-    let refusal = |json: &str, headers| connect(json.as_bytes()).unwrap().check(headers).err().map(ConnectRefusal::text);
+    let refusal = |json: &str, headers| {
+        connect(json.as_bytes())
+            .unwrap()
+            .check(headers)
+            .err()
+            .map(ConnectRefusal::text)
+    };
     assert_eq!(refusal("{}", true), None);
     assert_eq!(refusal(r#"{"protocol":-0}"#, true), None);
     assert_eq!(refusal(r#"{"protocol":1}"#, true), None);
-    assert_eq!(refusal(r#"{"protocol":2}"#, true), Some("invalid client protocol"));
-    assert_eq!(refusal(r#"{"protocol":-1}"#, true), Some("invalid client protocol"));
-    assert_eq!(refusal(r#"{"protocol":9223372036854775807}"#, true), Some("invalid client protocol"));
+    assert_eq!(
+        refusal(r#"{"protocol":2}"#, true),
+        Some("invalid client protocol")
+    );
+    assert_eq!(
+        refusal(r#"{"protocol":-1}"#, true),
+        Some("invalid client protocol")
+    );
+    assert_eq!(
+        refusal(r#"{"protocol":9223372036854775807}"#, true),
+        Some("invalid client protocol")
+    );
     let text = Some("no responders requires headers support");
     assert_eq!(refusal(r#"{"no_responders":true}"#, true), text);
-    assert_eq!(refusal(r#"{"no_responders":true,"headers":true}"#, true), None);
-    assert_eq!(refusal(r#"{"no_responders":true,"headers":true}"#, false), text);
+    assert_eq!(
+        refusal(r#"{"no_responders":true,"headers":true}"#, true),
+        None
+    );
+    assert_eq!(
+        refusal(r#"{"no_responders":true,"headers":true}"#, false),
+        text
+    );
 }
 
 #[test]
 fn deep_nesting_is_bounded_and_needs_no_stack() {
-    let nested = |open: &str, close: &str, depth| format!("{{\"x\":{}1{}}}", open.repeat(depth), close.repeat(depth));
+    let nested = |open: &str, close: &str, depth| {
+        format!("{{\"x\":{}1{}}}", open.repeat(depth), close.repeat(depth))
+    };
     assert!(connect(nested("[", "]", 9_999).as_bytes()).is_ok());
     assert!(connect(nested("[", "]", 10_000).as_bytes()).is_err());
     assert!(connect(nested("{\"a\":", "}", 9_999).as_bytes()).is_ok());
@@ -221,7 +274,8 @@ fn deep_nesting_is_bounded_and_needs_no_stack() {
 
 #[test]
 fn secrets_are_not_printed() {
-    let options = connect(br#"{"pass":"hush","auth_token":"hush","jwt":"hush","sig":"hush"}"#).unwrap();
+    let options =
+        connect(br#"{"pass":"hush","auth_token":"hush","jwt":"hush","sig":"hush"}"#).unwrap();
     assert!(!format!("{options:?}").contains("hush"));
 }
 

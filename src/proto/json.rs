@@ -154,7 +154,11 @@ impl<'a> Reader<'a> {
     /// Succeeds where nothing but white space is left.
     pub(super) fn end(&mut self) -> Result<(), SyntaxError> {
         self.skip_space();
-        if self.at == self.bytes.len() { Ok(()) } else { self.fail() }
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            self.fail()
+        }
     }
 
     /// Closes every bracket that ends here; true if another value follows inside those left.
@@ -223,7 +227,11 @@ impl<'a> Reader<'a> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == start { self.fail() } else { Ok(()) }
+        if self.at == start {
+            self.fail()
+        } else {
+            Ok(())
+        }
     }
 
     fn literal(&mut self, text: &[u8]) -> Result<(), SyntaxError> {
@@ -336,27 +344,68 @@ mod tests {
 
     #[test]
     fn strings_are_unescaped_as_the_oracle_does() {
-        assert_eq!(string(br#""a\"\\\/\b\f\n\r\tz""#).as_deref(), Some("a\"\\/\u{8}\u{c}\n\r\tz"));
+        assert_eq!(
+            string(br#""a\"\\\/\b\f\n\r\tz""#).as_deref(),
+            Some("a\"\\/\u{8}\u{c}\n\r\tz")
+        );
         assert_eq!(string(br#""\u00e9\u20AC""#).as_deref(), Some("é€"));
         assert_eq!(string(br#""\ud83d\ude00""#).as_deref(), Some("😀"));
         assert_eq!(string(br#""\ud83dx""#).as_deref(), Some("\u{fffd}x"));
-        assert_eq!(string(br#""\ud83d\ud83d\ude00""#).as_deref(), Some("\u{fffd}😀"));
+        assert_eq!(
+            string(br#""\ud83d\ud83d\ude00""#).as_deref(),
+            Some("\u{fffd}😀")
+        );
         assert_eq!(string(br#""\ude00""#).as_deref(), Some("\u{fffd}"));
-        assert_eq!(string(b"\"a\xff\xfeb\"").as_deref(), Some("a\u{fffd}\u{fffd}b"));
+        assert_eq!(
+            string(b"\"a\xff\xfeb\"").as_deref(),
+            Some("a\u{fffd}\u{fffd}b")
+        );
         assert_eq!(string(b"\"\xe2\x82\"").as_deref(), Some("\u{fffd}\u{fffd}"));
-        for bad in [&b"\"a"[..], b"\"\t\"", br#""\x""#, br#""\u12""#, br#""\u12g0""#, b"a"] {
+        for bad in [
+            &b"\"a"[..],
+            b"\"\t\"",
+            br#""\x""#,
+            br#""\u12""#,
+            br#""\u12g0""#,
+            b"a",
+        ] {
             assert_eq!(string(bad), None, "{bad:?}");
         }
     }
 
     #[test]
     fn only_json_is_skipped() {
-        for good in ["{}", "[]", " [1 , -0.5e+3, \"x\", null, true, false, {\"a\" : [{}]}] ", "0", "{\"a\":1,\"a\":2}"] {
+        for good in [
+            "{}",
+            "[]",
+            " [1 , -0.5e+3, \"x\", null, true, false, {\"a\" : [{}]}] ",
+            "0",
+            "{\"a\":1,\"a\":2}",
+        ] {
             assert!(skips(good.as_bytes()), "{good}");
         }
         for bad in [
-            "", "{", "[", "[1,]", "{\"a\":1,}", "{a:1}", "{\"a\" 1}", "[1 2]", "01", ".5", "1.", "1e", "-", "nul", "tru",
-            "[}", "{]", "1 1", "'a'", "\u{feff}1", "\u{c}1",
+            "",
+            "{",
+            "[",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\" 1}",
+            "[1 2]",
+            "01",
+            ".5",
+            "1.",
+            "1e",
+            "-",
+            "nul",
+            "tru",
+            "[}",
+            "{]",
+            "1 1",
+            "'a'",
+            "\u{feff}1",
+            "\u{c}1",
         ] {
             assert!(!skips(bad.as_bytes()), "{bad}");
         }

@@ -163,8 +163,16 @@ pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
     let (reply_end, header_len, total_len) = match (headers, count) {
         (false, 2) => (ends[0], 0, number(ends[0] + 1, ends[1])?),
         (false, 3) => (ends[1], 0, number(ends[1] + 1, ends[2])?),
-        (true, 3) => (ends[0], number(ends[0] + 1, ends[1])?, number(ends[1] + 1, ends[2])?),
-        (true, 4) => (ends[1], number(ends[1] + 1, ends[2])?, number(ends[2] + 1, ends[3])?),
+        (true, 3) => (
+            ends[0],
+            number(ends[0] + 1, ends[1])?,
+            number(ends[1] + 1, ends[2])?,
+        ),
+        (true, 4) => (
+            ends[1],
+            number(ends[1] + 1, ends[2])?,
+            number(ends[2] + 1, ends[3])?,
+        ),
         _ => return None,
     };
     if headers && (header_len == 0 || header_len > total_len) {
@@ -174,7 +182,11 @@ pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
         subject,
         subject_len: ends[0] - subject,
         reply: ends[0] + 1,
-        reply_len: if reply_end == ends[0] { 0 } else { reply_end - ends[0] - 1 },
+        reply_len: if reply_end == ends[0] {
+            0
+        } else {
+            reply_end - ends[0] - 1
+        },
         headers,
         header_len,
         total_len,
@@ -186,7 +198,10 @@ pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
 /// Digits without a leading zero, at most nine of them.
 #[inline(always)]
 fn canonical_number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX || (digits[0] == b'0' && digits.len() > 1) {
+    if digits.is_empty()
+        || digits.len() > SIZE_DIGITS_MAX
+        || (digits[0] == b'0' && digits.len() > 1)
+    {
         return None;
     }
     let mut value = 0u32;
@@ -208,7 +223,10 @@ fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX {
         return None;
     }
-    digits.iter().try_fold(0u32, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
+    digits.iter().try_fold(0u32, |value, byte| {
+        byte.is_ascii_digit()
+            .then(|| value * 10 + u32::from(byte - b'0'))
+    })
 }
 
 /// Reads any control line, however it is spelled.
@@ -223,10 +241,18 @@ fn parse_any(input: &[u8], control_line_bytes_max: usize) -> Step<'_> {
     }
     let Some(newline) = memchr(b'\n', &input[verb_len..]).map(|at| at + verb_len) else {
         let too_long = trim_start(&input[verb_len..]).len() > control_line_bytes_max;
-        return if too_long { Step::Fault(Fault::ControlLineTooLong) } else { Step::Incomplete };
+        return if too_long {
+            Step::Fault(Fault::ControlLineTooLong)
+        } else {
+            Step::Incomplete
+        };
     };
     let line_len = newline + 1;
-    let argument_end = if newline > verb_len && input[newline - 1] == b'\r' { newline - 1 } else { newline };
+    let argument_end = if newline > verb_len && input[newline - 1] == b'\r' {
+        newline - 1
+    } else {
+        newline
+    };
     let argument = trim_start(&input[verb_len..argument_end]);
     if verb_takes_line(verb) {
         if argument.len() > control_line_bytes_max {
@@ -245,11 +271,17 @@ fn parse_any(input: &[u8], control_line_bytes_max: usize) -> Step<'_> {
         Verb::Err => Some(Op::Err(argument)),
         Verb::Sub => sub(argument),
         Verb::Unsub => unsub(argument),
-        Verb::Pub | Verb::HPub => {
-            publish_any(argument, argument_end - argument.len(), line_len, verb == Verb::HPub).map(Op::Publish)
-        }
+        Verb::Pub | Verb::HPub => publish_any(
+            argument,
+            argument_end - argument.len(),
+            line_len,
+            verb == Verb::HPub,
+        )
+        .map(Op::Publish),
     };
-    op.map_or(Step::Fault(Fault::BadArguments), |op| Step::Op(op, line_len))
+    op.map_or(Step::Fault(Fault::BadArguments), |op| {
+        Step::Op(op, line_len)
+    })
 }
 
 /// The verb at the start, `None` while it may still become one.
@@ -265,7 +297,10 @@ fn verb(input: &[u8]) -> Result<Option<(Verb, usize)>, Fault> {
 
 /// Verbs with arguments want white space next; PING, PONG, +OK and CONNECT take anything.
 fn bad_separator(verb: Verb, next: Option<&u8>) -> Option<Fault> {
-    let needs_space = matches!(verb, Verb::Pub | Verb::HPub | Verb::Sub | Verb::Unsub | Verb::Info | Verb::Err);
+    let needs_space = matches!(
+        verb,
+        Verb::Pub | Verb::HPub | Verb::Sub | Verb::Unsub | Verb::Info | Verb::Err
+    );
     match next {
         Some(b' ' | b'\t') | None => None,
         Some(_) if needs_space => Some(Fault::UnknownOperation),
@@ -282,15 +317,24 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn trim_start(bytes: &[u8]) -> &[u8] {
-    let skip = bytes.iter().position(|b| !is_space(*b)).unwrap_or(bytes.len());
+    let skip = bytes
+        .iter()
+        .position(|b| !is_space(*b))
+        .unwrap_or(bytes.len());
     &bytes[skip..]
 }
 
 /// At most four words of a line; `None` where there are more.
-fn words<'a, const N: usize>(argument: &'a [u8], separator: fn(u8) -> bool) -> Option<([&'a [u8]; N], usize)> {
+fn words<'a, const N: usize>(
+    argument: &'a [u8],
+    separator: fn(u8) -> bool,
+) -> Option<([&'a [u8]; N], usize)> {
     let mut found: [&[u8]; N] = [&[]; N];
     let mut count = 0;
-    for word in argument.split(|b| separator(*b)).filter(|word| !word.is_empty()) {
+    for word in argument
+        .split(|b| separator(*b))
+        .filter(|word| !word.is_empty())
+    {
         if count == N {
             return None;
         }
@@ -308,8 +352,16 @@ fn is_sub_space(byte: u8) -> bool {
 fn sub(argument: &[u8]) -> Option<Op<'_>> {
     let (word, count) = words::<3>(argument, is_sub_space)?;
     match count {
-        2 => Some(Op::Sub { subject: word[0], queue: None, sid: word[1] }),
-        3 => Some(Op::Sub { subject: word[0], queue: Some(word[1]), sid: word[2] }),
+        2 => Some(Op::Sub {
+            subject: word[0],
+            queue: None,
+            sid: word[1],
+        }),
+        3 => Some(Op::Sub {
+            subject: word[0],
+            queue: Some(word[1]),
+            sid: word[2],
+        }),
         _ => None,
     }
 }
@@ -317,13 +369,24 @@ fn sub(argument: &[u8]) -> Option<Op<'_>> {
 fn unsub(argument: &[u8]) -> Option<Op<'_>> {
     let (word, count) = words::<2>(argument, is_sub_space)?;
     match count {
-        1 => Some(Op::Unsub { sid: word[0], max: None }),
-        2 => Some(Op::Unsub { sid: word[0], max: number(word[1]) }),
+        1 => Some(Op::Unsub {
+            sid: word[0],
+            max: None,
+        }),
+        2 => Some(Op::Unsub {
+            sid: word[0],
+            max: number(word[1]),
+        }),
         _ => None,
     }
 }
 
-fn publish_any(argument: &[u8], offset: usize, line_len: usize, headers: bool) -> Option<PublishLine> {
+fn publish_any(
+    argument: &[u8],
+    offset: usize,
+    line_len: usize,
+    headers: bool,
+) -> Option<PublishLine> {
     let (word, count) = words::<4>(argument, is_space)?;
     let (reply, header_len, total_len) = match (headers, count) {
         (false, 2) => (None, 0, number(word[1])?),

@@ -29,7 +29,9 @@ fn quote_char(out: &mut String, char: char) {
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
         '\u{b}' => out.push_str("\\v"),
-        c if (c as u32) < 0x20 || c as u32 == 0x7f => write!(out, "\\x{:02x}", c as u32).expect("a string"),
+        c if (c as u32) < 0x20 || c as u32 == 0x7f => {
+            write!(out, "\\x{:02x}", c as u32).expect("a string")
+        }
         c => out.push(c),
     }
 }

@@ -9,8 +9,8 @@ use crate::auth::Identity;
 use crate::broker::Broker;
 use crate::broker::effect::{CloseReason, ConnId};
 use crate::proto::handshake::ConnectOptions;
-use crate::proto::quote::quoted;
 use crate::proto::parser::{self, Fault, Op, PublishLine, Step};
+use crate::proto::quote::quoted;
 
 use super::heartbeat::Heartbeat;
 use super::{Context, Flow, Port};
@@ -48,6 +48,8 @@ pub struct Client {
     rest: Vec<u8>,
     /// Bytes still missing of the operation in `rest`; 0 where its line is not whole.
     missing: usize,
+    /// `rest` may hold more than the beginning of one operation.
+    stashed: bool,
 }
 
 /// What a piece of input came to: bytes used, how to go on, and bytes missing of what is left.
@@ -69,7 +71,11 @@ impl Client {
         let stranger = context.authenticator.required();
         let client = Client {
             conn,
-            phase: if stranger { Phase::Stranger } else { Phase::Member },
+            phase: if stranger {
+                Phase::Stranger
+            } else {
+                Phase::Member
+            },
             connected: false,
             first_pong_sent: false,
             options: Box::default(),
@@ -80,6 +86,7 @@ impl Client {
             port,
             rest: Vec::new(),
             missing: 0,
+            stashed: false,
         };
         broker.peer(conn).verbose = client.options.verbose;
         client.say_info(context, broker, false);
@@ -99,17 +106,48 @@ impl Client {
     /// Keeps input for later: the connection is held back or parked.
     pub fn stash(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
+        self.stashed = true;
     }
 
-    /// Takes what was stashed while the session was held back or parked.
-    pub fn resume(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port) -> Flow {
+    /// Takes some of what was stashed while the session was held back or parked: about one receive buffer, so
+    /// that a publisher that is held back again and again feeds no more than that at a time.
+    pub fn resume(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+    ) -> Flow {
+        const PIECE_BYTES: usize = 64 * 1024;
         let stashed = std::mem::take(&mut self.rest);
-        self.missing = 0;
-        self.receive_fresh(context, broker, port, &stashed)
+        let piece = &stashed[..stashed.len().min(PIECE_BYTES)];
+        let mut progress = self.process(context, broker, port, piece);
+        if progress.used == 0
+            && piece.len() < stashed.len()
+            && matches!(progress.flow, Flow::Continue)
+        {
+            progress = self.process(context, broker, port, &stashed);
+        }
+        self.stashed = progress.used > 0 && piece.len() < stashed.len();
+        self.missing = progress.missing;
+        self.rest
+            .reserve_exact(stashed.len() - progress.used + progress.missing);
+        self.rest.extend_from_slice(&stashed[progress.used..]);
+        progress.flow
+    }
+
+    /// Whether [`Client::resume`] left whole operations behind.
+    pub fn has_stash(&self) -> bool {
+        self.stashed
     }
 
     /// Takes bytes from the client.
-    pub fn receive(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, bytes: &[u8]) -> Flow {
+    pub fn receive(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        bytes: &[u8],
+    ) -> Flow {
         self.heartbeat.heard(context.now_ms);
         let mut bytes = bytes;
         while !self.rest.is_empty() && !bytes.is_empty() {
@@ -131,7 +169,13 @@ impl Client {
     }
 
     /// Takes bytes that begin with an operation.
-    fn receive_fresh(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, bytes: &[u8]) -> Flow {
+    fn receive_fresh(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        bytes: &[u8],
+    ) -> Flow {
         let progress = self.process(context, broker, port, bytes);
         self.missing = progress.missing;
         let left = &bytes[progress.used..];
@@ -153,7 +197,13 @@ impl Client {
     }
 
     /// Carries out the operations in `input`, as far as they are whole.
-    fn process(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, input: &[u8]) -> Progress {
+    fn process(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        input: &[u8],
+    ) -> Progress {
         let mut used = 0;
         let mut flow = Flow::Continue;
         let mut missing = 0;
@@ -201,12 +251,26 @@ impl Client {
                 },
             }
         }
-        Progress { used, flow, missing }
+        Progress {
+            used,
+            flow,
+            missing,
+        }
     }
 
-    fn operation(&mut self, context: &mut Context, broker: &mut Broker, port: &mut impl Port, op: Op<'_>) -> Flow {
+    fn operation(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        op: Op<'_>,
+    ) -> Flow {
         match op {
-            Op::Sub { subject, queue, sid } => self.subscribe(context, broker, subject, queue, sid),
+            Op::Sub {
+                subject,
+                queue,
+                sid,
+            } => self.subscribe(context, broker, subject, queue, sid),
             Op::Unsub { sid, max } => {
                 broker.unsubscribe(self.conn, sid, max);
                 self.say_ok(broker);
@@ -221,7 +285,11 @@ impl Client {
             Op::Connect(json) => return self.connect(context, broker, json),
             Op::Info(_) | Op::Ok => {}
             Op::Err(text) => {
-                log::error!("{} - Client Error {}", self.label(), String::from_utf8_lossy(text));
+                log::error!(
+                    "{} - Client Error {}",
+                    self.label(),
+                    String::from_utf8_lossy(text)
+                );
                 return Flow::Close(CloseReason::ParseError);
             }
             Op::Publish(_) => unreachable!("publishes are taken with their payload"),
@@ -232,12 +300,22 @@ impl Client {
     /// PONG; behind the first one, clients that take INFO at any time hear which account they are in.
     fn pong(&mut self, context: &Context, broker: &mut Broker) {
         broker.push(self.conn, b"PONG\r\n");
-        if self.connected && !std::mem::replace(&mut self.first_pong_sent, true) && self.options.protocol >= 1 {
+        if self.connected
+            && !std::mem::replace(&mut self.first_pong_sent, true)
+            && self.options.protocol >= 1
+        {
             self.say_info(context, broker, true);
         }
     }
 
-    fn subscribe(&mut self, context: &Context, broker: &mut Broker, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
+    fn subscribe(
+        &mut self,
+        context: &Context,
+        broker: &mut Broker,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) {
         let mut filtered = false;
         if let Some(permissions) = broker.peer(self.conn).permissions.clone() {
             if !permissions.subscribe(subject, queue).allowed() {
@@ -247,11 +325,18 @@ impl Client {
         }
         let limits = &context.limits;
         let tokens = subject.split(|byte| *byte == b'.').count();
-        if limits.subscription_tokens_max > 0 && tokens > usize::from(limits.subscription_tokens_max) {
-            let text = format!("Permissions Violation for Subscription to {}, too many tokens", quoted(subject));
+        if limits.subscription_tokens_max > 0
+            && tokens > usize::from(limits.subscription_tokens_max)
+        {
+            let text = format!(
+                "Permissions Violation for Subscription to {}, too many tokens",
+                quoted(subject)
+            );
             return self.say_error(broker, &text);
         }
-        if limits.subscriptions_max > 0 && broker.subscriptions_of(self.conn) >= limits.subscriptions_max as usize {
+        if limits.subscriptions_max > 0
+            && broker.subscriptions_of(self.conn) >= limits.subscriptions_max as usize
+        {
             return self.say_error(broker, "maximum subscriptions exceeded");
         }
         match broker.subscribe(self.conn, subject, queue, sid, filtered) {
@@ -260,9 +345,20 @@ impl Client {
         }
     }
 
-    fn subscription_violation(&self, broker: &mut Broker, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
-        let using = queue.map_or(String::new(), |queue| format!(" using queue {}", quoted(queue)));
-        let text = format!("Permissions Violation for Subscription to {}{using}", quoted(subject));
+    fn subscription_violation(
+        &self,
+        broker: &mut Broker,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) {
+        let using = queue.map_or(String::new(), |queue| {
+            format!(" using queue {}", quoted(queue))
+        });
+        let text = format!(
+            "Permissions Violation for Subscription to {}{using}",
+            quoted(subject)
+        );
         log::error!(
             "{} - Subscription Violation - Subject {}, SID {}",
             self.label(),
@@ -286,7 +382,10 @@ impl Client {
         match fault {
             Fault::UnknownOperation => {
                 self.say_error(broker, "Unknown Protocol Operation");
-                log::error!("{} - Client parser ERROR: unknown protocol operation", self.label());
+                log::error!(
+                    "{} - Client parser ERROR: unknown protocol operation",
+                    self.label()
+                );
                 Flow::Close(CloseReason::ParseError)
             }
             Fault::ControlLineTooLong => {
@@ -295,7 +394,10 @@ impl Client {
                 Flow::Close(CloseReason::MaxControlLineExceeded)
             }
             Fault::BadArguments => {
-                log::error!("{} - Client parser ERROR: arguments that make no sense", self.label());
+                log::error!(
+                    "{} - Client parser ERROR: arguments that make no sense",
+                    self.label()
+                );
                 Flow::Close(CloseReason::ParseError)
             }
         }

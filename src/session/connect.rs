@@ -16,7 +16,10 @@ impl Client {
         info.client_ip = self.ip.to_string();
         if connect_info {
             info.connect_info = true;
-            info.remote_account = self.identity.as_ref().map_or("$G".into(), |identity| identity.account.to_string());
+            info.remote_account = self
+                .identity
+                .as_ref()
+                .map_or("$G".into(), |identity| identity.account.to_string());
         }
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
@@ -24,7 +27,12 @@ impl Client {
     }
 
     /// A client that has not authenticated says something. `None` lets it be carried out.
-    pub(super) fn meet_stranger(&mut self, context: &Context, broker: &mut Broker, input: &[u8]) -> Option<Flow> {
+    pub(super) fn meet_stranger(
+        &mut self,
+        context: &Context,
+        broker: &mut Broker,
+        input: &[u8],
+    ) -> Option<Flow> {
         if matches!(input.first(), Some(b'C' | b'c')) {
             return None;
         }
@@ -53,7 +61,8 @@ impl Client {
             log::error!("{} - {error}", self.label());
             return Flow::Close(CloseReason::ParseError);
         }
-        self.heartbeat.connected(context, self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54);
+        self.heartbeat
+            .connected(context, self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54);
         if std::mem::replace(&mut self.connected, true) {
             broker.unsubscribe_all(self.conn);
         }
@@ -93,7 +102,9 @@ impl Client {
                 self.say_error(broker, refusal.text());
                 Flow::Close(match refusal {
                     ConnectRefusal::Protocol => CloseReason::BadClientProtocol,
-                    ConnectRefusal::NoRespondersWithoutHeaders => CloseReason::NoRespondersRequiresHeaders,
+                    ConnectRefusal::NoRespondersWithoutHeaders => {
+                        CloseReason::NoRespondersRequiresHeaders
+                    }
                 })
             }
         }
@@ -108,7 +119,11 @@ impl Client {
     #[cold]
     fn denied(&self, broker: &mut Broker, denial: Option<Denial>) -> Flow {
         match denial {
-            Some(denial) => log::error!("{} - authentication error - {}", self.label(), denial.log_text()),
+            Some(denial) => log::error!(
+                "{} - authentication error - {}",
+                self.label(),
+                denial.log_text()
+            ),
             None => log::error!("{} - authentication error", self.label()),
         }
         self.say_error(broker, "Authorization Violation");

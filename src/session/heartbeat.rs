@@ -63,11 +63,13 @@ impl Heartbeat {
 
     /// When to call [`Client::on_time`] next.
     pub fn due_ms(&self) -> u64 {
-        self.auth_due_ms.map_or(self.ping_due_ms, |auth| auth.min(self.ping_due_ms))
+        self.auth_due_ms
+            .map_or(self.ping_due_ms, |auth| auth.min(self.ping_due_ms))
     }
 
     fn needs_round_trip(&self, now_ms: u64) -> bool {
-        self.asked_ms.is_none_or(|asked| now_ms - asked > ROUND_TRIP_AGE_MAX_MS)
+        self.asked_ms
+            .is_none_or(|asked| now_ms - asked > ROUND_TRIP_AGE_MAX_MS)
     }
 }
 
@@ -80,7 +82,9 @@ impl Client {
     /// Its time has come.
     pub fn on_time(&mut self, context: &Context, broker: &mut Broker) -> Flow {
         let now_ms = context.now_ms;
-        if self.heartbeat.auth_due_ms.is_some_and(|due| due <= now_ms) && self.phase != Phase::Member {
+        if self.heartbeat.auth_due_ms.is_some_and(|due| due <= now_ms)
+            && self.phase != Phase::Member
+        {
             self.say_error(broker, "Authentication Timeout");
             return Flow::Close(CloseReason::AuthenticationTimeout);
         }

@@ -39,7 +39,12 @@ pub struct Context {
 
 impl Context {
     /// Shared state with nothing in use.
-    pub fn new(limits: Limits, authenticator: Arc<Authenticator>, info: Info, auth_timeout_ms: u64) -> Self {
+    pub fn new(
+        limits: Limits,
+        authenticator: Arc<Authenticator>,
+        info: Info,
+        auth_timeout_ms: u64,
+    ) -> Self {
         Context {
             limits,
             authenticator,

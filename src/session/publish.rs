@@ -26,13 +26,27 @@ impl Client {
         next: &mut Option<PublishLine>,
     ) -> Progress {
         if let Some(flow) = self.check_line(context, broker, &line) {
-            return Progress { used: 0, flow, missing: 0 };
+            return Progress {
+                used: 0,
+                flow,
+                missing: 0,
+            };
         }
         let first = match message_at(input, 0, &line) {
             Ok(message) => message,
-            Err(Cut::Missing(missing)) => return Progress { used: 0, flow: Flow::Continue, missing },
+            Err(Cut::Missing(missing)) => {
+                return Progress {
+                    used: 0,
+                    flow: Flow::Continue,
+                    missing,
+                };
+            }
             Err(Cut::BadEnd) => {
-                return Progress { used: 0, flow: self.fault(broker, Fault::UnknownOperation), missing: 0 };
+                return Progress {
+                    used: 0,
+                    flow: self.fault(broker, Fault::UnknownOperation),
+                    missing: 0,
+                };
             }
         };
         let mut messages = std::mem::take(&mut context.messages);
@@ -46,17 +60,31 @@ impl Client {
             if !self.one_by_one(context, broker) {
                 *next = gather(context, input, &line, &mut messages);
             }
-            let run = Run { bytes: input, subject, headers: line.headers, messages: &messages };
+            let run = Run {
+                bytes: input,
+                subject,
+                headers: line.headers,
+                messages: &messages,
+            };
             self.publish_run(context, broker, port, &run)
         };
         let used = messages[messages.len() - 1].end as usize;
         context.messages = messages;
-        Progress { used, flow, missing: 0 }
+        Progress {
+            used,
+            flow,
+            missing: 0,
+        }
     }
 
     /// What the oracle checks before the payload has come.
     #[inline]
-    fn check_line(&self, context: &Context, broker: &mut Broker, line: &PublishLine) -> Option<Flow> {
+    fn check_line(
+        &self,
+        context: &Context,
+        broker: &mut Broker,
+        line: &PublishLine,
+    ) -> Option<Flow> {
         if line.total_len > context.limits.payload_bytes_max {
             log::error!(
                 "{} - maximum payload exceeded: {} vs {}",
@@ -77,10 +105,19 @@ impl Client {
     /// Whether messages must be taken one at a time, so that what is said of each comes in its place.
     #[inline]
     fn one_by_one(&self, context: &Context, broker: &mut Broker) -> bool {
-        self.options.verbose || self.options.pedantic || context.trace || broker.peer(self.conn).responses.is_some()
+        self.options.verbose
+            || self.options.pedantic
+            || context.trace
+            || broker.peer(self.conn).responses.is_some()
     }
 
-    fn publish_run(&self, context: &Context, broker: &mut Broker, port: &mut impl Port, run: &Run<'_>) -> Flow {
+    fn publish_run(
+        &self,
+        context: &Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        run: &Run<'_>,
+    ) -> Flow {
         if self.options.pedantic && self.connected && !subject::is_literal(run.subject) {
             self.say_error(broker, "Invalid Publish Subject");
         }
@@ -110,7 +147,9 @@ impl Client {
         let mut bytes = std::mem::take(&mut context.scratch);
         bytes.clear();
         if line.reply_len > 0 {
-            bytes.extend_from_slice(&input[line.reply as usize..(line.reply + line.reply_len) as usize]);
+            bytes.extend_from_slice(
+                &input[line.reply as usize..(line.reply + line.reply_len) as usize],
+            );
             bytes.push(b' ');
         }
         if headers {
@@ -126,7 +165,12 @@ impl Client {
             header_len: line.header_len,
             end: bytes.len() as u32,
         }];
-        let run = Run { bytes: &bytes, subject, headers, messages: &spelled };
+        let run = Run {
+            bytes: &bytes,
+            subject,
+            headers,
+            messages: &spelled,
+        };
         let flow = self.publish_run(context, broker, port, &run);
         const KEEP_BYTES: usize = 64 * 1024;
         if bytes.capacity() <= KEEP_BYTES {
@@ -142,12 +186,18 @@ impl Client {
                 Refusal::Subject => {
                     let subject = quoted(run.subject);
                     log::error!("{} - Publish Violation - Subject {subject}", self.label());
-                    self.say_error(broker, &format!("Permissions Violation for Publish to {subject}"));
+                    self.say_error(
+                        broker,
+                        &format!("Permissions Violation for Publish to {subject}"),
+                    );
                 }
                 Refusal::Reply => {
                     let reply = quoted(run.reply(message));
                     log::error!("{} - Publish Violation - Reply {reply}", self.label());
-                    self.say_error(broker, &format!("Permissions Violation for Publish with Reply of {reply}"));
+                    self.say_error(
+                        broker,
+                        &format!("Permissions Violation for Publish with Reply of {reply}"),
+                    );
                 }
             }
         }
@@ -157,8 +207,14 @@ impl Client {
     fn trace_publish(&self, context: &Context, run: &Run<'_>) {
         let verb = if run.headers { "HPUB" } else { "PUB" };
         for message in run.messages {
-            let line = String::from_utf8_lossy(&run.bytes[message.tail as usize..message.body as usize - 2]);
-            log::trace!("{} - <<- [{verb} {} {line}]", self.label(), String::from_utf8_lossy(run.subject));
+            let line = String::from_utf8_lossy(
+                &run.bytes[message.tail as usize..message.body as usize - 2],
+            );
+            log::trace!(
+                "{} - <<- [{verb} {} {line}]",
+                self.label(),
+                String::from_utf8_lossy(run.subject)
+            );
             let body = run.body(message);
             let shown = match context.traced_bytes_max {
                 0 => body,
@@ -185,7 +241,9 @@ fn message_at(input: &[u8], at: usize, line: &PublishLine) -> Result<Message, Cu
     match input.get(payload_end..payload_end + 2) {
         Some(b"\r\n") => {}
         Some(_) => return Err(Cut::BadEnd),
-        None if input.get(payload_end).is_some_and(|byte| *byte != b'\r') => return Err(Cut::BadEnd),
+        None if input.get(payload_end).is_some_and(|byte| *byte != b'\r') => {
+            return Err(Cut::BadEnd);
+        }
         None => return Err(Cut::Missing(payload_end + 2 - input.len())),
     }
     Ok(Message {
@@ -199,10 +257,17 @@ fn message_at(input: &[u8], at: usize, line: &PublishLine) -> Result<Message, Cu
 
 /// Adds the messages that follow on the same subject. Returns the line of the publish behind them, if it was read.
 #[inline]
-fn gather(context: &Context, input: &[u8], first: &PublishLine, messages: &mut Vec<Message>) -> Option<PublishLine> {
+fn gather(
+    context: &Context,
+    input: &[u8],
+    first: &PublishLine,
+    messages: &mut Vec<Message>,
+) -> Option<PublishLine> {
     let subject = &input[first.subject as usize..(first.subject + first.subject_len) as usize];
     let text = &input[..first.body as usize];
-    if first.reply_len > 0 && reply_is_reserved(&input[first.reply as usize..][..first.reply_len as usize]) {
+    if first.reply_len > 0
+        && reply_is_reserved(&input[first.reply as usize..][..first.reply_len as usize])
+    {
         return None;
     }
     loop {
@@ -212,10 +277,12 @@ fn gather(context: &Context, input: &[u8], first: &PublishLine, messages: &mut V
             *first
         } else {
             let line = parser::publish_fast(rest)?;
-            let same = rest[line.subject as usize..(line.subject + line.subject_len) as usize] == *subject;
+            let same =
+                rest[line.subject as usize..(line.subject + line.subject_len) as usize] == *subject;
             let reply = &rest[line.reply as usize..(line.reply + line.reply_len) as usize];
             if !same || line.headers != first.headers || reply_is_reserved(reply) {
-                return (line.body as usize <= context.limits.control_line_bytes_max as usize).then_some(line);
+                return (line.body as usize <= context.limits.control_line_bytes_max as usize)
+                    .then_some(line);
             }
             line
         };

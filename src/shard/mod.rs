@@ -1,2 +1,275 @@
-//! shard.
+//! A shard: one thread's connections, its share of the broker, its ring and its ends of the mesh.
+//!
+//! A turn: [`Shard::poll`] submits, waits and reaps; [`Shard::step`] empties the mesh, handles what was reaped,
+//! looks at the clock, pushes into the mesh, and flushes each connection once. The order is what the
+//! barriers of the mesh rest on (see [`mesh`]). This module is the only home of `unsafe`.
+
+#![allow(unsafe_code)]
+
+pub mod connections;
+pub mod input;
+pub mod lent;
+pub mod lifecycle;
+pub mod mesh;
+pub mod mesh_queue;
 pub mod ring;
+pub mod run;
+pub mod sleep;
+pub mod timers;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::mpsc::{Receiver, Sender};
+
+use crate::auth::{BcryptWork, Outcome};
+use crate::broker::Broker;
+use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
+use crate::broker::outbox::Chunk;
+use crate::session::{Context, Port};
+
+use connections::{Connections, Wires};
+use mesh::{Item, Mesh};
+use ring::{Event, Ring, Token, Wait};
+use timers::Timers;
+
+/// Full chunks sent in the middle of a turn before they are submitted to the kernel.
+const EAGER_SENDS_MAX: u32 = 4;
+
+/// What the node's threads share: counts touched when connections come and go, never by a message.
+#[derive(Debug)]
+pub struct Node {
+    /// Connections of each shard.
+    pub connections: Vec<AtomicU32>,
+    /// The last client number given.
+    pub last_client_id: AtomicU64,
+}
+
+impl Node {
+    /// A node without connections.
+    pub fn new(shards: usize) -> Arc<Self> {
+        Arc::new(Node {
+            connections: (0..shards).map(|_| AtomicU32::new(0)).collect(),
+            last_client_id: AtomicU64::new(0),
+        })
+    }
+}
+
+/// What a shard asks of the workers.
+#[derive(Debug)]
+pub struct VerifyJob {
+    /// Which shard asks.
+    pub shard: usize,
+    /// For which connection.
+    pub conn: Token,
+    /// The slow part.
+    pub work: BcryptWork,
+}
+
+/// What others tell a shard, besides the mesh.
+#[derive(Debug)]
+pub enum ToShard {
+    /// The verdict on a connection's credentials.
+    Verified(Token, Outcome),
+    /// Close everything and end.
+    Stop,
+}
+
+/// One shard.
+pub struct Shard<R: Ring> {
+    index: usize,
+    ring: R,
+    context: Context,
+    broker: Broker,
+    connections: Connections,
+    mesh: Mesh,
+    timers: Timers,
+    node: Arc<Node>,
+    jobs: Sender<VerifyJob>,
+    inbox: Receiver<ToShard>,
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+    dirty: Vec<ConnId>,
+    awaiting_mesh: Vec<Token>,
+    stopping: bool,
+}
+
+/// What a shard is made of.
+pub struct Parts<R: Ring> {
+    /// Its number.
+    pub index: usize,
+    /// Its ring.
+    pub ring: R,
+    /// What its sessions share.
+    pub context: Context,
+    /// Its core.
+    pub broker: Broker,
+    /// Its ends of the mesh.
+    pub mesh: Mesh,
+    /// What all shards share.
+    pub node: Arc<Node>,
+    /// Where slow verification is asked for.
+    pub jobs: Sender<VerifyJob>,
+    /// Where others speak to it.
+    pub inbox: Receiver<ToShard>,
+}
+
+/// Ring and mesh, as a session sees them.
+struct Io<'a, R: Ring> {
+    ring: &'a mut R,
+    mesh: &'a mut Mesh,
+    wires: &'a Wires,
+    eager: u32,
+}
+
+impl<R: Ring> Outlet for Io<'_, R> {
+    fn send(&mut self, conn: ConnId, chunk: Chunk) {
+        self.ring
+            .send(self.wires.token(conn), self.wires.get(conn).fd, chunk);
+        self.eager += 1;
+        if self.eager >= EAGER_SENDS_MAX {
+            self.eager = 0;
+            // A failing submit is seen, and ends the shard, at the next turn.
+            let _ = self.ring.submit();
+        }
+    }
+}
+
+impl<R: Ring> Port for Io<'_, R> {
+    fn push_mesh(&mut self, batches: &mut [Batch]) -> bool {
+        self.mesh.push(batches, |shard| self.ring.wake(shard))
+    }
+}
+
+impl<R: Ring> Shard<R> {
+    /// A shard without connections.
+    pub fn new(parts: Parts<R>) -> Self {
+        Shard {
+            index: parts.index,
+            ring: parts.ring,
+            context: parts.context,
+            broker: parts.broker,
+            connections: Connections::default(),
+            mesh: parts.mesh,
+            timers: Timers::default(),
+            node: parts.node,
+            jobs: parts.jobs,
+            inbox: parts.inbox,
+            events: Vec::new(),
+            effects: Vec::new(),
+            dirty: Vec::new(),
+            awaiting_mesh: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    /// First half of a turn: submits, waits as told, reaps. Returns whether anything happened.
+    pub fn poll(&mut self, wait: Wait) -> io::Result<bool> {
+        self.ring.turn(wait, &mut self.events)?;
+        Ok(!self.events.is_empty())
+    }
+
+    /// Second half: handles everything there is, at this time (milliseconds from any start).
+    pub fn step(&mut self, now_ms: u64) {
+        self.context.now_ms = now_ms;
+        self.broker.set_time(now_ms);
+        self.drain_mesh();
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.handle(event);
+            self.obey();
+        }
+        self.events = events;
+        while let Some((due_ms, token)) = self.timers.pop_due(now_ms) {
+            self.on_time(due_ms, token);
+            self.obey();
+        }
+        self.push_mesh();
+        self.flush();
+    }
+
+    /// Applies what other shards had sent when this began.
+    fn drain_mesh(&mut self) {
+        for from in 0..self.mesh.count() {
+            for _ in 0..self.mesh.arrived(from) {
+                match self.mesh.pop(from) {
+                    Some(Item::Batch(batch)) => {
+                        let mut io = Io {
+                            ring: &mut self.ring,
+                            mesh: &mut self.mesh,
+                            wires: &self.connections.wires,
+                            eager: 0,
+                        };
+                        self.broker.apply(from as u8, &batch, &mut io);
+                        self.mesh.reuse(batch);
+                        self.obey();
+                    }
+                    Some(Item::Arrival(arrival)) => self.adopt(arrival),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// Puts batches into the mesh; sessions that waited for room go on.
+    fn push_mesh(&mut self) {
+        let clear = self
+            .mesh
+            .push(self.broker.batches(), |shard| self.ring.wake(shard));
+        if clear && !self.awaiting_mesh.is_empty() {
+            for token in std::mem::take(&mut self.awaiting_mesh) {
+                self.unpark(token);
+                self.obey();
+            }
+            self.mesh
+                .push(self.broker.batches(), |shard| self.ring.wake(shard));
+        }
+    }
+
+    /// Sends what connections have waiting: once a turn for each.
+    fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.broker.take_dirty(&mut dirty);
+        for conn in dirty.drain(..) {
+            self.send_next(conn);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Gives the next chunk of a connection to the ring, if there is one and none is in flight.
+    fn send_next(&mut self, conn: ConnId) {
+        if let Some(chunk) = self.broker.next_chunk(conn) {
+            self.ring.send(
+                self.connections.wires.token(conn),
+                self.connections.wires.get(conn).fd,
+                chunk,
+            );
+        }
+        self.note_send(conn);
+    }
+
+    /// Whether everything has been closed after [`ToShard::Stop`].
+    pub fn is_done(&self) -> bool {
+        self.stopping && self.connections.is_empty()
+    }
+
+    /// The core, for tests that look into it.
+    pub fn broker(&mut self) -> &mut Broker {
+        &mut self.broker
+    }
+
+    /// The ring, for boot.
+    pub fn ring(&mut self) -> &mut R {
+        &mut self.ring
+    }
+
+    /// Nothing in the mesh, here or on the way out?
+    pub fn mesh_is_idle(&self) -> bool {
+        self.mesh.is_clear() && !self.mesh.has_arrivals()
+    }
+
+    /// When the clock must be looked at next, milliseconds.
+    pub fn next_time_ms(&self) -> Option<u64> {
+        self.timers.next_ms()
+    }
+}

@@ -1,0 +1,227 @@
+//! Starts the shards' threads and joins them: rings are made on their own threads, then told of each other.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+use crate::broker::{Broker, PendingLimits, ShardPlace};
+use crate::config::{Config, Spin};
+use crate::session::Context;
+use crate::shard::mesh::{self, Mesh};
+use crate::shard::ring::epoll::EpollRing;
+use crate::shard::ring::handles::{PeerHandle, Waker};
+use crate::shard::ring::uring::UringRing;
+use crate::shard::ring::{Ring, RingOptions};
+use crate::shard::run::run;
+use crate::shard::{Node, Parts, Shard, ToShard, VerifyJob};
+
+use super::workers::ShardLine;
+
+/// Which ring the shards run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingKind {
+    /// io_uring.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// What every shard starts from.
+pub struct Plan {
+    /// The listening socket; shard 0 accepts.
+    pub listener: RawFd,
+    /// Which ring.
+    pub ring: RingKind,
+    /// Cores to pin to, one a shard; empty pins nothing.
+    pub cores: Vec<usize>,
+    /// How many shards.
+    pub count: usize,
+    /// How long to spin.
+    pub spin: Spin,
+    /// Seed of all hash tables and choices.
+    pub seed: u64,
+}
+
+/// Running shards.
+pub struct Running {
+    /// How to speak to each.
+    pub lines: Arc<Vec<ShardLine>>,
+    /// Where slow credentials go.
+    pub jobs: Receiver<VerifyJob>,
+    /// A shard's end, with its error if it failed.
+    pub ends: Receiver<Result<(), String>>,
+    /// Their threads.
+    pub threads: Vec<JoinHandle<()>>,
+}
+
+/// What a starting shard tells the control thread, and hears back.
+struct Greeting {
+    index: usize,
+    peer: PeerHandle,
+    waker: Waker,
+}
+
+/// Everything one shard's thread takes with it.
+struct Start {
+    index: usize,
+    plan: Arc<Plan>,
+    context: Context,
+    pending: PendingLimits,
+    mesh: Mesh,
+    node: Arc<Node>,
+    jobs: Sender<VerifyJob>,
+    inbox: Receiver<ToShard>,
+    greet: Sender<Result<Greeting, String>>,
+    peers: Receiver<Vec<PeerHandle>>,
+}
+
+/// Starts all shards and waits until each has its ring.
+pub fn start(
+    plan: Plan,
+    config: &Config,
+    make_context: impl Fn() -> Context,
+) -> Result<Running, String> {
+    let plan = Arc::new(plan);
+    let node = Node::new(plan.count);
+    let pending = PendingLimits::new(
+        config.limits.pending_bytes_max,
+        config.limits.no_fast_producer_stall,
+    );
+    let (jobs_in, jobs) = mpsc::channel();
+    let (greet, greetings) = mpsc::channel();
+    let (ended, ends) = mpsc::channel();
+    let mut inboxes = Vec::new();
+    let mut peer_lines = Vec::new();
+    let mut threads = Vec::new();
+    for (index, mesh) in mesh::connect(plan.count).into_iter().enumerate() {
+        let (inbox_in, inbox) = mpsc::channel();
+        let (peers_in, peers) = mpsc::channel();
+        inboxes.push(inbox_in);
+        peer_lines.push(peers_in);
+        let start = Start {
+            index,
+            plan: plan.clone(),
+            context: make_context(),
+            pending,
+            mesh,
+            node: node.clone(),
+            jobs: jobs_in.clone(),
+            inbox,
+            greet: greet.clone(),
+            peers,
+        };
+        let ended = ended.clone();
+        let thread = thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || {
+                // The control thread outlives its shards; if not, nobody wants to know.
+                let _ = ended.send(shard_thread(start));
+            });
+        threads.push(thread.map_err(|error| format!("cannot start shard {index}: {error}"))?);
+    }
+    drop(greet);
+    let mut greeted: Vec<Greeting> = greetings
+        .iter()
+        .take(plan.count)
+        .collect::<Result<_, String>>()?;
+    greeted.sort_by_key(|greeting| greeting.index);
+    let handles: Vec<PeerHandle> = greeted
+        .iter()
+        .map(|greeting| greeting.peer.clone())
+        .collect();
+    for line in peer_lines {
+        line.send(handles.clone())
+            .map_err(|_| "a shard ended while starting".to_string())?;
+    }
+    let lines = inboxes
+        .into_iter()
+        .zip(greeted)
+        .map(|(inbox, greeting)| ShardLine {
+            inbox,
+            waker: greeting.waker,
+        });
+    Ok(Running {
+        lines: Arc::new(lines.collect()),
+        jobs,
+        ends,
+        threads,
+    })
+}
+
+fn shard_thread(start: Start) -> Result<(), String> {
+    if let Some(core) = start.plan.cores.get(start.index) {
+        super::process::pin(*core)
+            .unwrap_or_else(|error| log::warn!("shard {} is not pinned: {error}", start.index));
+    }
+    let options = RingOptions::default();
+    match start.plan.ring {
+        RingKind::Uring => match UringRing::make(options) {
+            Ok(mut ring) => {
+                let greeting = Greeting {
+                    index: start.index,
+                    peer: ring.peer_handle(),
+                    waker: ring.wake_handle(),
+                };
+                greet(&start, greeting)?;
+                ring.connect_peers(hear_peers(&start)?);
+                shard_main(start, ring)
+            }
+            Err(error) => refuse(&start, format!("io_uring: {error:?}")),
+        },
+        RingKind::Epoll => match EpollRing::new(options) {
+            Ok(mut ring) => {
+                let greeting = Greeting {
+                    index: start.index,
+                    peer: ring.peer_handle(),
+                    waker: ring.wake_handle(),
+                };
+                greet(&start, greeting)?;
+                ring.connect_peers(hear_peers(&start)?);
+                shard_main(start, ring)
+            }
+            Err(error) => refuse(&start, format!("epoll: {error}")),
+        },
+    }
+}
+
+fn greet(start: &Start, greeting: Greeting) -> Result<(), String> {
+    start
+        .greet
+        .send(Ok(greeting))
+        .map_err(|_| "nobody waits for this shard".to_string())
+}
+
+fn hear_peers(start: &Start) -> Result<Vec<PeerHandle>, String> {
+    start
+        .peers
+        .recv()
+        .map_err(|_| "another shard could not start".to_string())
+}
+
+fn refuse(start: &Start, error: String) -> Result<(), String> {
+    let text = format!("shard {} cannot start: {error}", start.index);
+    let _ = start.greet.send(Err(text.clone()));
+    Err(text)
+}
+
+fn shard_main<R: Ring>(start: Start, mut ring: R) -> Result<(), String> {
+    let place = ShardPlace {
+        index: start.index as u8,
+        count: start.plan.count as u8,
+    };
+    if start.index == 0 {
+        ring.accept(start.plan.listener);
+    }
+    let mut shard = Shard::new(Parts {
+        index: start.index,
+        ring,
+        context: start.context,
+        broker: Broker::new(place, start.pending, start.plan.seed),
+        mesh: start.mesh,
+        node: start.node,
+        jobs: start.jobs,
+        inbox: start.inbox,
+    });
+    run(&mut shard, start.plan.spin).map_err(|error| format!("shard {}: {error}", start.index))
+}

@@ -1,0 +1,64 @@
+//! Threads that verify slow credentials off the shards. Own the order of jobs; never decide who may come in.
+
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::shard::ring::handles::Waker;
+use crate::shard::{ToShard, VerifyJob};
+
+/// How a worker answers a shard.
+#[derive(Clone, Debug)]
+pub struct ShardLine {
+    /// The shard's inbox.
+    pub inbox: Sender<ToShard>,
+    /// Wakes it.
+    pub waker: Waker,
+}
+
+impl ShardLine {
+    /// Tells a shard something.
+    pub fn tell(&self, message: ToShard) {
+        // A shard that has ended hears nothing more.
+        if self.inbox.send(message).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+/// Niceness of workers: established traffic comes first on a full core.
+const WORKER_NICE: i32 = 10;
+
+/// Starts workers that take jobs until every sender has gone.
+pub fn start(
+    count: usize,
+    jobs: Receiver<VerifyJob>,
+    lines: Arc<Vec<ShardLine>>,
+) -> std::io::Result<()> {
+    let jobs = Arc::new(Mutex::new(jobs));
+    for number in 0..count {
+        let (jobs, lines) = (jobs.clone(), lines.clone());
+        thread::Builder::new()
+            .name(format!("verify-{number}"))
+            .spawn(move || work(&jobs, &lines))?;
+    }
+    Ok(())
+}
+
+fn work(jobs: &Mutex<Receiver<VerifyJob>>, lines: &[ShardLine]) {
+    if let Err(error) = rustix::process::nice(WORKER_NICE) {
+        log::debug!("workers keep the usual priority: {error}");
+    }
+    loop {
+        let next = jobs.lock().expect("no worker panics with the lock").recv();
+        let Ok(VerifyJob { shard, conn, work }) = next else {
+            return;
+        };
+        lines[shard].tell(ToShard::Verified(conn, work.run()));
+    }
+}
+
+/// The channel jobs go through.
+pub fn channel() -> (Sender<VerifyJob>, Receiver<VerifyJob>) {
+    mpsc::channel()
+}

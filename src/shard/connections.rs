@@ -1,0 +1,169 @@
+//! The connections of one shard: sockets, their sessions, and what each is waiting for. Owns the slots and
+//! their generations; never parses.
+
+use std::os::fd::RawFd;
+
+use slab::Slab;
+
+use crate::broker::effect::{CloseReason, ConnId};
+use crate::session::client::Client;
+
+use super::ring::Token;
+
+/// How a connection's receiving stands with the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiving {
+    /// Bytes may come.
+    On,
+    /// Asked to stop; the ring has not said so yet.
+    Stopping,
+    /// Off; may be turned on again.
+    Off,
+    /// The peer has closed its side, or the socket failed.
+    Ended,
+}
+
+/// Why a session takes no input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// Its credentials are being verified.
+    Verifying,
+    /// Batches wait for room in the mesh.
+    Mesh,
+    /// A subscriber it feeds is far behind; until this time at most.
+    Held {
+        /// The loop's milliseconds.
+        until_ms: u64,
+    },
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its session.
+    pub client: Client,
+    /// Its receiving.
+    pub receiving: Receiving,
+    /// Why it takes no input, if it takes none.
+    pub parked: Option<Parked>,
+    /// It is to be closed once its outbox is empty, or at the time given.
+    pub closing: Option<(CloseReason, u64)>,
+    /// When the chunk in flight was given to the kernel.
+    pub send_started_ms: Option<u64>,
+    /// The time the timers hold for it.
+    pub timer_ms: u64,
+}
+
+/// Socket and generation of a slot, beside the sessions so that both can be used at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Wire {
+    /// The socket.
+    pub fd: RawFd,
+    /// Which use of the slot this is.
+    pub generation: u32,
+}
+
+/// Sockets by slot.
+#[derive(Debug, Default)]
+pub struct Wires {
+    list: Vec<Wire>,
+}
+
+impl Wires {
+    /// The socket of a slot in use.
+    pub fn get(&self, conn: ConnId) -> Wire {
+        self.list[conn as usize]
+    }
+
+    /// The name by which the ring knows the slot's present connection.
+    pub fn token(&self, conn: ConnId) -> Token {
+        Token(u64::from(self.list[conn as usize].generation) << 32 | u64::from(conn))
+    }
+
+    fn set(&mut self, conn: ConnId, wire: Wire) {
+        let at = conn as usize;
+        if at >= self.list.len() {
+            self.list.resize(
+                at + 1,
+                Wire {
+                    fd: -1,
+                    generation: 0,
+                },
+            );
+        }
+        self.list[at] = wire;
+    }
+}
+
+/// All connections of a shard.
+#[derive(Debug, Default)]
+pub struct Connections {
+    slots: Slab<Connection>,
+    /// Their sockets.
+    pub wires: Wires,
+    generation: u32,
+}
+
+impl Connections {
+    /// The slot and generation the next connection gets.
+    pub fn next(&mut self, fd: RawFd) -> (ConnId, u32) {
+        self.generation = self.generation.wrapping_add(1);
+        let conn = self.slots.vacant_key() as ConnId;
+        self.wires.set(
+            conn,
+            Wire {
+                fd,
+                generation: self.generation,
+            },
+        );
+        (conn, self.generation)
+    }
+
+    /// Fills the slot [`Connections::next`] gave.
+    pub fn insert(&mut self, conn: ConnId, connection: Connection) {
+        let slot = self.slots.insert(connection);
+        assert_eq!(slot as ConnId, conn, "the slot that was given");
+    }
+
+    /// The slot of a token, unless its connection has gone.
+    pub fn find(&self, token: Token) -> Option<ConnId> {
+        let conn = token.0 as u32;
+        let known = self.slots.contains(conn as usize) && self.wires.token(conn) == token;
+        known.then_some(conn)
+    }
+
+    /// A connection.
+    pub fn get(&mut self, conn: ConnId) -> &mut Connection {
+        &mut self.slots[conn as usize]
+    }
+
+    /// A connection and all sockets.
+    pub fn with_wires(&mut self, conn: ConnId) -> (&mut Connection, &Wires) {
+        (&mut self.slots[conn as usize], &self.wires)
+    }
+
+    /// A connection, if the slot is in use.
+    pub fn try_get(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        self.slots.get_mut(conn as usize)
+    }
+
+    /// Frees a slot.
+    pub fn remove(&mut self, conn: ConnId) -> Connection {
+        self.slots.remove(conn as usize)
+    }
+
+    /// The slots in use.
+    pub fn ids(&self) -> Vec<ConnId> {
+        self.slots.iter().map(|(slot, _)| slot as ConnId).collect()
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// None at all?
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}

@@ -1,0 +1,295 @@
+//! What a shard does with what the ring and others tell it: events to sessions, sessions' wishes to the ring.
+
+use std::sync::mpsc::TryRecvError;
+
+use crate::broker::effect::{CloseReason, ConnId, Effect, Origin};
+use crate::session::Flow;
+
+use super::connections::{Parked, Receiving};
+use super::lent::Lent;
+use super::ring::{Event, ReceiveEnd, Ring, Token};
+use super::{Io, Shard, ToShard, VerifyJob};
+
+/// How long a publisher is held back at most before it may feed one more buffer to a subscriber that is far
+/// behind. The oracle's limit for one read.
+const HOLD_MS_MAX: u64 = 10;
+
+impl<R: Ring> Shard<R> {
+    pub(super) fn handle(&mut self, event: Event) {
+        match event {
+            Event::Accepted {
+                listener: _,
+                fd,
+                peer,
+            } => self.accepted(fd, peer),
+            Event::AcceptFailed(error) => log::error!("Error accepting a connection: {error}"),
+            Event::Received { conn, buffer, len } => {
+                let lent = Lent::new(&self.ring, buffer, len);
+                if let Some(conn) = self.connections.find(conn) {
+                    self.received(conn, &lent);
+                }
+                lent.recycle(&mut self.ring);
+            }
+            Event::ReceiveEnded { conn, end } => {
+                if let Some(conn) = self.connections.find(conn) {
+                    self.receive_ended(conn, end);
+                }
+            }
+            Event::Sent {
+                conn,
+                chunk,
+                result,
+            } => match self.connections.find(conn) {
+                Some(conn) => self.sent(conn, chunk, result),
+                None => self.broker.chunk_done(chunk),
+            },
+            Event::Woken => self.read_inbox(),
+        }
+    }
+
+    fn received(&mut self, conn: ConnId, bytes: &Lent) {
+        let connection = self.connections.get(conn);
+        if connection.closing.is_some() {
+            return;
+        }
+        if connection.parked.is_some() {
+            connection.client.stash(bytes);
+            return;
+        }
+        let Shard {
+            ring,
+            mesh,
+            broker,
+            context,
+            connections,
+            ..
+        } = self;
+        let (connection, wires) = connections.with_wires(conn);
+        let mut io = Io {
+            ring,
+            mesh,
+            wires,
+            eager: 0,
+        };
+        let flow = connection.client.receive(context, broker, &mut io, bytes);
+        self.follow(conn, flow);
+    }
+
+    /// Does what a session asks for.
+    pub(super) fn follow(&mut self, conn: ConnId, flow: Flow) {
+        match flow {
+            Flow::Continue if self.mesh.is_clear() => {}
+            // What it sent fills the mesh: its reading stops, the shard goes on.
+            Flow::Continue | Flow::AwaitMesh => {
+                self.park(conn, Parked::Mesh);
+                self.awaiting_mesh.push(self.connections.wires.token(conn));
+            }
+            Flow::Verify(work) => {
+                self.park(conn, Parked::Verifying);
+                let job = VerifyJob {
+                    shard: self.index,
+                    conn: self.connections.wires.token(conn),
+                    work,
+                };
+                if self.jobs.send(job).is_err() {
+                    self.start_close(conn, CloseReason::ServerShutdown);
+                }
+            }
+            Flow::Close(reason) => self.start_close(conn, reason),
+        }
+        self.schedule(conn);
+    }
+
+    fn park(&mut self, conn: ConnId, why: Parked) {
+        let connection = self.connections.get(conn);
+        connection.parked = Some(why);
+        if connection.receiving == Receiving::On {
+            connection.receiving = Receiving::Stopping;
+            let (token, fd) = (
+                self.connections.wires.token(conn),
+                self.connections.wires.get(conn).fd,
+            );
+            self.ring.receive_stop(token, fd);
+        }
+    }
+
+    /// Lets a parked session go on: first with what it had to stash, then with its socket.
+    pub(super) fn unpark(&mut self, token: Token) {
+        let Some(conn) = self.connections.find(token) else {
+            return;
+        };
+        let connection = self.connections.get(conn);
+        if connection.parked.take().is_none() || connection.closing.is_some() {
+            return;
+        }
+        loop {
+            let Shard {
+                ring,
+                mesh,
+                broker,
+                context,
+                connections,
+                ..
+            } = self;
+            let (connection, wires) = connections.with_wires(conn);
+            let mut io = Io {
+                ring,
+                mesh,
+                wires,
+                eager: 0,
+            };
+            let flow = connection.client.resume(context, broker, &mut io);
+            self.follow(conn, flow);
+            self.obey();
+            let Some(conn) = self.connections.find(token) else {
+                return;
+            };
+            let connection = self.connections.get(conn);
+            if connection.parked.is_some()
+                || connection.closing.is_some()
+                || !connection.client.has_stash()
+            {
+                break;
+            }
+        }
+        self.receive_again(conn);
+    }
+
+    /// Turns receiving on again where nothing speaks against it.
+    fn receive_again(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.try_get(conn) else {
+            return;
+        };
+        if connection.parked.is_some() || connection.closing.is_some() {
+            return;
+        }
+        match connection.receiving {
+            Receiving::Off => {
+                connection.receiving = Receiving::On;
+                let (token, fd) = (
+                    self.connections.wires.token(conn),
+                    self.connections.wires.get(conn).fd,
+                );
+                self.ring.receive(token, fd);
+            }
+            Receiving::Ended => self.start_close(conn, CloseReason::ClientClosed),
+            Receiving::On | Receiving::Stopping => {}
+        }
+    }
+
+    fn receive_ended(&mut self, conn: ConnId, end: ReceiveEnd) {
+        let connection = self.connections.get(conn);
+        match end {
+            ReceiveEnd::Stopped => {
+                connection.receiving = Receiving::Off;
+                self.receive_again(conn);
+            }
+            ReceiveEnd::Eof => {
+                connection.receiving = Receiving::Ended;
+                // A session that is parked has input left that the client sent before it closed.
+                if connection.parked.is_none() {
+                    self.start_close(conn, CloseReason::ClientClosed);
+                }
+            }
+            ReceiveEnd::Failed(_) => {
+                connection.receiving = Receiving::Ended;
+                self.close_now(conn, CloseReason::ClientClosed);
+            }
+        }
+    }
+
+    fn sent(
+        &mut self,
+        conn: ConnId,
+        chunk: crate::broker::outbox::Chunk,
+        result: std::io::Result<usize>,
+    ) {
+        self.connections.get(conn).send_started_ms = None;
+        match result {
+            Ok(sent) => {
+                self.broker.chunk_sent(conn, chunk, sent);
+                self.send_next(conn);
+                self.finish_close(conn);
+            }
+            Err(_) => {
+                self.broker.chunk_sent(conn, chunk, 0);
+                self.close_now(conn, CloseReason::ClientClosed);
+            }
+        }
+    }
+
+    /// Does what the core asked for.
+    pub(super) fn obey(&mut self) {
+        loop {
+            let mut effects = std::mem::take(&mut self.effects);
+            self.broker.take_effects(&mut effects);
+            if effects.is_empty() {
+                self.effects = effects;
+                return;
+            }
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Cut(conn, reason) => self.close_now(conn, reason),
+                    Effect::Hold(origin) => self.hold(origin),
+                    Effect::Release(origin) => self.release(origin),
+                }
+            }
+            self.effects = effects;
+        }
+    }
+
+    fn token_of(&self, origin: Origin) -> Token {
+        Token(u64::from(origin.generation) << 32 | u64::from(origin.conn))
+    }
+
+    fn hold(&mut self, origin: Origin) {
+        let Some(conn) = self.connections.find(self.token_of(origin)) else {
+            return;
+        };
+        if self.connections.get(conn).parked.is_none() {
+            self.park(
+                conn,
+                Parked::Held {
+                    until_ms: self.context.now_ms + HOLD_MS_MAX,
+                },
+            );
+            self.schedule(conn);
+        }
+    }
+
+    fn release(&mut self, origin: Origin) {
+        let token = self.token_of(origin);
+        let Some(conn) = self.connections.find(token) else {
+            return;
+        };
+        if matches!(self.connections.get(conn).parked, Some(Parked::Held { .. })) {
+            self.unpark(token);
+        }
+    }
+
+    fn read_inbox(&mut self) {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(ToShard::Verified(token, outcome)) => {
+                    let Some(conn) = self.connections.find(token) else {
+                        continue;
+                    };
+                    let connection = self.connections.get(conn);
+                    if connection.closing.is_some() {
+                        continue;
+                    }
+                    let flow = connection
+                        .client
+                        .verified(&self.context, &mut self.broker, outcome);
+                    let go_on = matches!(flow, Flow::Continue);
+                    self.follow(conn, flow);
+                    if go_on {
+                        self.unpark(token);
+                    }
+                }
+                Ok(ToShard::Stop) => self.stop(),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Connections come and go: accepting, placing on a shard, closing in order or at once, and the clock.
+
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::broker::effect::{CloseReason, ConnId};
+use crate::session::Flow;
+use crate::session::client::Client;
+
+use super::Shard;
+use super::connections::{Connection, Parked, Receiving};
+use super::mesh::Arrival;
+use super::ring::{Ring, Token};
+
+/// How long a closing connection may take for its last bytes.
+const CLOSE_MS_MAX: u64 = 2_000;
+
+impl<R: Ring> Shard<R> {
+    /// A listener gave a connection: it goes to the shard that has fewest.
+    pub(super) fn accepted(&mut self, fd: RawFd, peer: SocketAddr) {
+        let counts: Vec<u32> = self
+            .node
+            .connections
+            .iter()
+            .map(|count| count.load(Relaxed))
+            .collect();
+        let id = self.node.last_client_id.fetch_add(1, Relaxed) + 1;
+        let start = id as usize % counts.len();
+        let shard = (0..counts.len())
+            .map(|step| (start + step) % counts.len())
+            .min_by_key(|shard| counts[*shard])
+            .expect("at least one shard");
+        self.node.connections[shard].fetch_add(1, Relaxed);
+        let arrival = Arrival { fd, peer, id };
+        if shard == self.index {
+            self.adopt(arrival);
+        } else {
+            let Shard { mesh, ring, .. } = self;
+            mesh.hand_over(shard, arrival, |shard| ring.wake(shard));
+        }
+    }
+
+    /// Takes a connection for this shard.
+    pub fn adopt(&mut self, arrival: Arrival) {
+        let Arrival { fd, peer, id } = arrival;
+        let (conn, generation) = self.connections.next(fd);
+        self.broker.open(conn, generation);
+        let client = Client::new(
+            &self.context,
+            &mut self.broker,
+            conn,
+            id,
+            (peer.ip().to_canonical(), peer.port()),
+        );
+        log::debug!("{} - Client connection created", client.label());
+        self.connections.insert(
+            conn,
+            Connection {
+                client,
+                receiving: Receiving::Off,
+                parked: None,
+                closing: None,
+                send_started_ms: None,
+                timer_ms: u64::MAX,
+            },
+        );
+        let total: u64 = self
+            .node
+            .connections
+            .iter()
+            .map(|count| u64::from(count.load(Relaxed)))
+            .sum();
+        let max = self.context.limits.connections_max;
+        if self.stopping {
+            self.close_now(conn, CloseReason::ServerShutdown);
+        } else if max > 0 && total > max as u64 {
+            self.broker
+                .push(conn, b"-ERR 'maximum connections exceeded'\r\n");
+            log::error!("{peer} - cid:{id} - maximum connections exceeded");
+            self.start_close(conn, CloseReason::MaxConnectionsExceeded);
+        } else {
+            self.connections.get(conn).receiving = Receiving::On;
+            self.ring.receive(self.connections.wires.token(conn), fd);
+            self.schedule(conn);
+        }
+    }
+
+    /// Closes a connection once what waits for it has been sent.
+    pub(super) fn start_close(&mut self, conn: ConnId, reason: CloseReason) {
+        let now_ms = self.context.now_ms;
+        let connection = self.connections.get(conn);
+        if connection.closing.is_some() {
+            return;
+        }
+        connection.closing = Some((reason, now_ms + CLOSE_MS_MAX));
+        self.broker.peer(conn).closing = true;
+        self.broker.unsubscribe_all(conn);
+        self.send_next(conn);
+        self.finish_close(conn);
+        if self.connections.try_get(conn).is_some() {
+            self.schedule(conn);
+        }
+    }
+
+    /// Ends a closing connection whose outbox is empty.
+    pub(super) fn finish_close(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.try_get(conn) else {
+            return;
+        };
+        if let Some((reason, _)) = connection.closing
+            && self.broker.peer(conn).outbox.pending_bytes() == 0
+        {
+            self.close_now(conn, reason);
+        }
+    }
+
+    /// Closes a connection at once; what waits for it is lost.
+    pub(super) fn close_now(&mut self, conn: ConnId, reason: CloseReason) {
+        let Some(connection) = self.connections.try_get(conn) else {
+            return;
+        };
+        let reason = connection.closing.map_or(reason, |(first, _)| first);
+        let client = &connection.client;
+        match reason {
+            CloseReason::SlowConsumerPendingBytes => log::warn!(
+                "{} - Slow Consumer Detected: MaxPending of {} Exceeded",
+                client.label(),
+                self.context.limits.pending_bytes_max
+            ),
+            CloseReason::SlowConsumerWriteDeadline => log::warn!(
+                "{} - Slow Consumer Detected: WriteDeadline of {}ms exceeded",
+                client.label(),
+                self.context.limits.write_deadline_ms
+            ),
+            _ => {}
+        }
+        log::debug!(
+            "{} - Client connection closed: {}",
+            client.label(),
+            reason.text()
+        );
+        let (token, fd) = (
+            self.connections.wires.token(conn),
+            self.connections.wires.get(conn).fd,
+        );
+        self.ring.close(token, fd);
+        self.broker.close(conn);
+        self.connections.remove(conn);
+        self.node.connections[self.index].fetch_sub(1, Relaxed);
+    }
+
+    /// Closes every connection: the broker stops.
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
+        for conn in self.connections.ids() {
+            self.start_close(conn, CloseReason::ServerShutdown);
+        }
+    }
+
+    /// Notes that a chunk is with the kernel since now, so that a stuck send is seen.
+    pub(super) fn note_send(&mut self, conn: ConnId) {
+        let Some(peer) = self.broker.find_peer(conn) else {
+            return;
+        };
+        let in_flight = peer.outbox.in_flight();
+        let now_ms = self.context.now_ms;
+        let Some(connection) = self.connections.try_get(conn) else {
+            return;
+        };
+        if in_flight && connection.send_started_ms.is_none() {
+            connection.send_started_ms = Some(now_ms);
+            self.schedule(conn);
+        }
+    }
+
+    /// Makes sure the timers look at a connection when something is due.
+    pub(super) fn schedule(&mut self, conn: ConnId) {
+        let deadline_ms = self.context.limits.write_deadline_ms;
+        let Some(connection) = self.connections.try_get(conn) else {
+            return;
+        };
+        let mut due_ms = connection.client.due_ms();
+        if let Some(Parked::Held { until_ms }) = connection.parked {
+            due_ms = due_ms.min(until_ms);
+        }
+        if let Some(started_ms) = connection.send_started_ms {
+            due_ms = due_ms.min(started_ms + deadline_ms);
+        }
+        if let Some((_, until_ms)) = connection.closing {
+            due_ms = due_ms.min(until_ms);
+        }
+        if due_ms < connection.timer_ms {
+            connection.timer_ms = due_ms;
+            self.timers.add(due_ms, self.connections.wires.token(conn));
+        }
+    }
+
+    /// A time that was asked for has come.
+    pub(super) fn on_time(&mut self, due_ms: u64, token: Token) {
+        let now_ms = self.context.now_ms;
+        let Some(conn) = self.connections.find(token) else {
+            return;
+        };
+        let connection = self.connections.get(conn);
+        if connection.timer_ms != due_ms {
+            return;
+        }
+        connection.timer_ms = u64::MAX;
+        if connection
+            .closing
+            .is_some_and(|(_, until_ms)| until_ms <= now_ms)
+        {
+            return self.close_now(conn, CloseReason::ClientClosed);
+        }
+        let deadline_ms = self.context.limits.write_deadline_ms;
+        if connection
+            .send_started_ms
+            .is_some_and(|started_ms| started_ms + deadline_ms <= now_ms)
+        {
+            self.broker.slow_consumers += 1;
+            return self.close_now(conn, CloseReason::SlowConsumerWriteDeadline);
+        }
+        if matches!(connection.parked, Some(Parked::Held { until_ms }) if until_ms <= now_ms) {
+            self.unpark(token);
+        }
+        if let Some(connection) = self.connections.try_get(conn)
+            && connection.closing.is_none()
+            && connection.client.due_ms() <= now_ms
+        {
+            let flow = connection.client.on_time(&self.context, &mut self.broker);
+            if let Flow::Close(reason) = flow {
+                self.start_close(conn, reason);
+            }
+        }
+        self.schedule(conn);
+    }
+}

@@ -1,0 +1,173 @@
+//! This shard's ends of the queues to and from every other shard. Owns order and back-pressure; never looks
+//! into a batch.
+//!
+//! The rule that carries both barriers: what a shard pushed before it answered a PING is in the queues, and
+//! every shard empties its queues after it has reaped its sockets and before it handles what it reaped. So
+//! whatever anybody learns through that PONG and then sends, to whichever shard, is handled after it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use crate::broker::effect::Batch;
+
+use super::mesh_queue::{Consumer, Producer, queue};
+use super::sleep::Sleeper;
+
+/// Items a queue holds.
+const QUEUE_ITEMS: usize = 64;
+
+/// Empty batches kept for reuse.
+const SPARE_BATCHES_MAX: usize = 32;
+
+/// A connection accepted by one shard for another.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The socket.
+    pub fd: RawFd,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// The client's number on this node.
+    pub id: u64,
+}
+
+/// What goes from shard to shard.
+#[derive(Debug)]
+pub enum Item {
+    /// Interest and deliveries.
+    Batch(Box<Batch>),
+    /// A connection to own.
+    Arrival(Arrival),
+}
+
+/// The queues of one shard.
+#[derive(Debug)]
+pub struct Mesh {
+    index: usize,
+    to: Vec<Option<Producer<Item>>>,
+    from: Vec<Option<Consumer<Item>>>,
+    sleepers: Vec<Arc<Sleeper>>,
+    backlog: Vec<VecDeque<Item>>,
+    waiting: usize,
+    spare: Vec<Box<Batch>>,
+}
+
+/// The meshes of `count` shards, connected with each other.
+pub fn connect(count: usize) -> Vec<Mesh> {
+    connect_with_capacity(count, QUEUE_ITEMS)
+}
+
+/// The same with queues of another size: the simulation fills small ones.
+pub fn connect_with_capacity(count: usize, items: usize) -> Vec<Mesh> {
+    let sleepers: Vec<Arc<Sleeper>> = (0..count).map(|_| Arc::new(Sleeper::new())).collect();
+    let mut meshes: Vec<Mesh> = (0..count)
+        .map(|index| Mesh {
+            index,
+            to: (0..count).map(|_| None).collect(),
+            from: (0..count).map(|_| None).collect(),
+            sleepers: sleepers.clone(),
+            backlog: (0..count).map(|_| VecDeque::new()).collect(),
+            waiting: 0,
+            spare: Vec::new(),
+        })
+        .collect();
+    for sender in 0..count {
+        for receiver in (0..count).filter(|receiver| *receiver != sender) {
+            let (producer, consumer) = queue(items);
+            meshes[sender].to[receiver] = Some(producer);
+            meshes[receiver].from[sender] = Some(consumer);
+        }
+    }
+    meshes
+}
+
+impl Mesh {
+    /// How many shards there are.
+    pub fn count(&self) -> usize {
+        self.to.len()
+    }
+
+    /// This shard's own flag for sleeping.
+    pub fn sleeper(&self) -> &Sleeper {
+        &self.sleepers[self.index]
+    }
+
+    /// Puts every batch that holds something into its queue, calling `wake` for shards that sleep. False where
+    /// something had to stay behind for want of room.
+    pub fn push(&mut self, batches: &mut [Batch], wake: impl FnMut(usize)) -> bool {
+        for (shard, batch) in batches
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, batch)| !batch.is_empty())
+        {
+            let mut full = self.spare.pop().unwrap_or_default();
+            std::mem::swap(&mut *full, batch);
+            self.backlog[shard].push_back(Item::Batch(full));
+            self.waiting += 1;
+        }
+        self.push_backlog(wake)
+    }
+
+    /// Hands a connection to another shard.
+    pub fn hand_over(&mut self, shard: usize, arrival: Arrival, wake: impl FnMut(usize)) {
+        self.backlog[shard].push_back(Item::Arrival(arrival));
+        self.waiting += 1;
+        self.push_backlog(wake);
+    }
+
+    /// Puts what had to stay behind into the queues. True when nothing is left.
+    pub fn push_backlog(&mut self, mut wake: impl FnMut(usize)) -> bool {
+        if self.waiting == 0 {
+            return true;
+        }
+        for shard in 0..self.to.len() {
+            let Some(producer) = &mut self.to[shard] else {
+                continue;
+            };
+            let mut pushed = false;
+            while let Some(item) = self.backlog[shard].pop_front() {
+                if let Err(item) = producer.push(item) {
+                    self.backlog[shard].push_front(item);
+                    break;
+                }
+                self.waiting -= 1;
+                pushed = true;
+            }
+            if pushed && self.sleepers[shard].must_wake() {
+                wake(shard);
+            }
+        }
+        self.waiting == 0
+    }
+
+    /// Nothing had to stay behind?
+    pub fn is_clear(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// How many items each shard has waiting for this one.
+    pub fn arrived(&self, from: usize) -> usize {
+        self.from[from]
+            .as_ref()
+            .map_or(0, |consumer| consumer.len())
+    }
+
+    /// The next item from a shard.
+    pub fn pop(&mut self, from: usize) -> Option<Item> {
+        self.from[from].as_mut()?.pop()
+    }
+
+    /// Whether anything waits for this shard.
+    pub fn has_arrivals(&self) -> bool {
+        (0..self.from.len()).any(|from| self.arrived(from) > 0)
+    }
+
+    /// Takes an applied batch back for reuse.
+    pub fn reuse(&mut self, mut batch: Box<Batch>) {
+        if self.spare.len() < SPARE_BATCHES_MAX {
+            batch.clear();
+            self.spare.push(batch);
+        }
+    }
+}
