@@ -1,2 +1,3 @@
 //! The client protocol as bytes: parsing borrowed operations, encoding what goes out. Pure.
 pub mod handshake;
+mod json;
