@@ -1,50 +1,149 @@
-//! Who a connection is and what it may do. Pure: takes bytes and compiled tables, does no I/O.
+//! Who a connection is and what it may do. Pure: takes bytes and compiled tables, does no I/O, reads no clock.
+//!
+//! [`Authenticator`] chooses the method and gives an [`Identity`] or a [`Denial`]; each method has its own file and
+//! knows nothing of the others. [`Permissions`] says what an identity may do; [`ResponseTracker`] adds what one
+//! connection may do for a while.
+
+mod connection_type;
+mod identity;
+mod password;
 pub mod permission;
+pub mod responses;
+mod single;
+mod token;
+mod users;
+pub mod violation;
+
+pub use identity::{Credential, Denial, DenialReason, Identity, Outcome};
+pub use password::BcryptWork;
+pub use permission::{Decision, Permissions, ResponsePermission};
+pub use responses::ResponseTracker;
+
+use std::fmt;
+
+use crate::config::{Authorization, Config, Position};
 use crate::proto::handshake::ConnectOptions;
-use std::sync::Arc;
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub user: Arc<str>,
-    pub account: Arc<str>,
-    pub permissions: Option<Arc<permission::Permissions>>,
+
+use single::SingleUser;
+use token::Token;
+use users::Users;
+
+/// The account of everybody who is in no other.
+pub const GLOBAL_ACCOUNT: &str = "$G";
+
+/// What is wrong with the part of a configuration that says who may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where it stands; `None` where the configuration keeps no place.
+    pub at: Option<Position>,
+    /// What is wrong, without secrets.
+    pub text: String,
 }
-#[derive(Debug)]
-pub struct Denial;
-impl Denial {
-    pub fn log_text(&self) -> &str {
-        ""
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            Some(at) => write!(f, "{at}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
     }
 }
+
+/// Decides who a client is, by what the configuration says. Immutable; shared by all shards.
+///
+/// Methods in the order in which they are tried, the first that the configuration has and the client's credentials
+/// call for decides: users (a client that names a user, or gives nothing while there is a `no_auth_user`), the
+/// token, the single user. Without any of them everybody is let in.
 #[derive(Debug)]
-pub enum Outcome {
-    Accepted(Identity),
-    Denied(Denial),
-    Work(BcryptWork),
+pub struct Authenticator {
+    users: Option<Users>,
+    token: Option<Token>,
+    single: Option<SingleUser>,
 }
-#[derive(Debug)]
-pub struct BcryptWork;
-impl BcryptWork {
-    pub fn run(self) -> Outcome {
-        todo!()
-    }
-}
-#[derive(Debug)]
-pub struct Authenticator;
+
 impl Authenticator {
-    pub fn new(_c: &crate::config::Config) -> Result<Self, Vec<String>> {
-        Ok(Authenticator)
-    }
-    pub fn required(&self) -> bool {
-        false
-    }
-    pub fn has_no_auth_user(&self) -> bool {
-        false
-    }
-    pub fn begin(&self, _c: &ConnectOptions) -> Outcome {
-        Outcome::Accepted(Identity {
-            user: "".into(),
-            account: "$G".into(),
-            permissions: None,
+    /// Compiles the configuration. Fails with everything that is wrong with it.
+    pub fn new(config: &Config) -> Result<Authenticator, Vec<ConfigError>> {
+        let authorization = &config.authorization;
+        let mut errors = ignored_settings(authorization);
+        let users = Users::compile(authorization).unwrap_or_else(|mut wrong| {
+            errors.append(&mut wrong);
+            None
+        });
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Authenticator {
+            users,
+            token: Token::compile(authorization),
+            single: SingleUser::compile(authorization),
         })
     }
+
+    /// Whether a client must bring credentials: `auth_required` in the first INFO of a connection.
+    pub fn required(&self) -> bool {
+        self.expects_connect() && !self.users.as_ref().is_some_and(Users::has_no_auth_user)
+    }
+
+    /// Whether clients are authenticated at all. If so, the authentication timer runs until CONNECT, later INFOs
+    /// (the one with `connect_info`) say `auth_required` even where the first did not, and a client that begins
+    /// with anything but CONNECT is given to [`Authenticator::without_connect`].
+    pub fn expects_connect(&self) -> bool {
+        self.users.is_some() || self.token.is_some() || self.single.is_some()
+    }
+
+    /// Authenticates a client that sent CONNECT.
+    pub fn begin(&self, connect: &ConnectOptions) -> Outcome {
+        if connect.new_account || !connect.account.is_empty() {
+            return Denial::new(connect, DenialReason::AccountDesignated).into();
+        }
+        if !self.expects_connect() {
+            return Outcome::Accepted(Identity::unproven(connect));
+        }
+        if let Some(outcome) = self.users.as_ref().and_then(|users| users.begin(connect)) {
+            return outcome;
+        }
+        if let Some(token) = &self.token {
+            return token.begin(connect);
+        }
+        match &self.single {
+            Some(single) => single.begin(connect),
+            None => Denial::new(connect, DenialReason::NoCredentials).into(),
+        }
+    }
+
+    /// Authenticates a client whose first operation is not CONNECT: it is the `no_auth_user`, or nobody.
+    pub fn without_connect(&self) -> Outcome {
+        let nothing = ConnectOptions::default();
+        if self.required() {
+            return Denial::new(&nothing, DenialReason::NoCredentials).into();
+        }
+        self.begin(&nothing)
+    }
 }
+
+/// Settings that the oracle takes and then does not look at; here they are errors, for an operator means something by them.
+fn ignored_settings(authorization: &Authorization) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    let mut ignored = |text: &str| {
+        errors.push(ConfigError {
+            at: None,
+            text: text.into(),
+        })
+    };
+    if authorization.password.is_some()
+        && authorization.user.as_deref().unwrap_or_default().is_empty()
+    {
+        ignored("authorization: a password without a user protects nothing");
+    }
+    if authorization.default_permissions.is_some() && authorization.users.is_empty() {
+        ignored("authorization: default_permissions apply to users only, and there are none");
+    }
+    errors
+}
+
+#[cfg(test)]
+pub(crate) use tests::{permission_fixture, try_permission_fixture};
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ fn info_escapes_what_the_oracle_escapes() {
     check_info(
         &named,
         expect![[
-            r#"before INFO {"server_id":"","server_name":"a\u003cb\u003e\u0026\"\\é\u2028\u0001\t","version":"","proto":0,"go":"","host":"","port":0,"headers":false,"max_payload":0} <CRLF>"#
+            r#"before INFO {"server_id":"","server_name":"a\u003cb\u003e\u0026\"\\é\u2028\u0001\t","version":"","proto":0,"go":"","host":"","port":0,"headers":false,"max_payload":0} <CRLF>"#
         ]],
     );
 }
@@ -152,17 +152,28 @@ fn connect_says_nothing() {
 fn connect_as_clients_send_it() {
     check_connect(
         r#"{"verbose":false,"pedantic":false,"tls_required":false,"name":"n","lang":"rust","version":"0.5","protocol":1,"echo":false,"headers":true,"no_responders":true,"user":"u","pass":"p","auth_token":"t","jwt":"j","nkey":"U","sig":"s"}"#,
-        expect![],
+        expect![[
+            r#"verbose: false, pedantic: false, echo: false, headers: true, no_responders: true, protocol: 1, user: "u", nkey: "U", name: "n", lang: "rust", version: "0.5", pass given"#
+        ]],
     );
 }
 
 #[test]
 fn names_match_in_any_case_and_the_last_wins() {
-    check_connect(r#"{"VERBOSE":false}"#, expect![]);
+    check_connect(r#"{"VERBOSE":false}"#, expect!["verbose: false,"]);
     check_connect(r#"{"Verbose":false,"verbose":true}"#, expect![]);
-    check_connect(r#"{"verbose":true,"VERBOSE":false}"#, expect![]);
-    check_connect(r#"{"verbo\u0073e":false,"verbo":1}"#, expect![]);
-    check_connect("{\"verbo\u{17f}e\":false,\"n\u{212a}ey\":\"U\"}", expect![]);
+    check_connect(
+        r#"{"verbose":true,"VERBOSE":false}"#,
+        expect!["verbose: false,"],
+    );
+    check_connect(
+        r#"{"verbo\u0073e":false,"verbo":1}"#,
+        expect!["verbose: false,"],
+    );
+    check_connect(
+        "{\"verbo\u{17f}e\":false,\"n\u{212a}ey\":\"U\"}",
+        expect![[r#"verbose: false, nkey: "U","#]],
+    );
 }
 
 #[test]
@@ -179,33 +190,84 @@ fn null_and_unknown_fields_change_nothing() {
 
 #[test]
 fn wrong_types_are_refused() {
-    check_connect("[]", expect![]);
-    check_connect("\"x\"", expect![]);
-    check_connect(r#"{"verbose":0}"#, expect![]);
-    check_connect(r#"{"verbose":"false"}"#, expect![]);
-    check_connect(r#"{"protocol":1.0}"#, expect![]);
-    check_connect(r#"{"protocol":1e0}"#, expect![]);
-    check_connect(r#"{"protocol":"1"}"#, expect![]);
-    check_connect(r#"{"protocol":99999999999999999999}"#, expect![]);
-    check_connect(r#"{"name":1}"#, expect![]);
-    check_connect(r#"{"PASS":{}}"#, expect![]);
-    check_connect(r#"{"proxy_sig":1}"#, expect![]);
-    check_connect(r#"{"remote_account":1}"#, expect![]);
-    check_connect(r#"{"import":1}"#, expect![]);
-    check_connect(r#"{"import":[]}"#, expect![]);
-    check_connect(r#"{"import":{"allow":"a"}}"#, expect![]);
-    check_connect(r#"{"import":{"ALLOW":[1]}}"#, expect![]);
+    check_connect("[]", expect!["CONNECT holds no JSON object"]);
+    check_connect("\"x\"", expect!["CONNECT holds no JSON object"]);
+    check_connect(
+        r#"{"verbose":0}"#,
+        expect![[r#"CONNECT field "verbose" is not a boolean"#]],
+    );
+    check_connect(
+        r#"{"verbose":"false"}"#,
+        expect![[r#"CONNECT field "verbose" is not a boolean"#]],
+    );
+    check_connect(
+        r#"{"protocol":1.0}"#,
+        expect![[r#"CONNECT field "protocol" is not an integer"#]],
+    );
+    check_connect(
+        r#"{"protocol":1e0}"#,
+        expect![[r#"CONNECT field "protocol" is not an integer"#]],
+    );
+    check_connect(
+        r#"{"protocol":"1"}"#,
+        expect![[r#"CONNECT field "protocol" is not an integer"#]],
+    );
+    check_connect(
+        r#"{"protocol":99999999999999999999}"#,
+        expect![[r#"CONNECT field "protocol" is not an integer"#]],
+    );
+    check_connect(
+        r#"{"name":1}"#,
+        expect![[r#"CONNECT field "name" is not a string"#]],
+    );
+    check_connect(
+        r#"{"PASS":{}}"#,
+        expect![[r#"CONNECT field "pass" is not a string"#]],
+    );
+    check_connect(
+        r#"{"proxy_sig":1}"#,
+        expect![[r#"CONNECT field "proxy_sig" is not a string"#]],
+    );
+    check_connect(
+        r#"{"remote_account":1}"#,
+        expect![[r#"CONNECT field "remote_account" is not a string"#]],
+    );
+    check_connect(
+        r#"{"import":1}"#,
+        expect![[r#"CONNECT field "import" is not an object"#]],
+    );
+    check_connect(
+        r#"{"import":[]}"#,
+        expect![[r#"CONNECT field "import" is not an object"#]],
+    );
+    check_connect(
+        r#"{"import":{"allow":"a"}}"#,
+        expect![[r#"CONNECT field "import" is not lists of subjects"#]],
+    );
+    check_connect(
+        r#"{"import":{"ALLOW":[1]}}"#,
+        expect![[r#"CONNECT field "import" is not a string"#]],
+    );
 }
 
 #[test]
 fn what_is_not_json_is_refused() {
-    check_connect("", expect![]);
-    check_connect(r#"{"verbose":false,}"#, expect![]);
-    check_connect(r#"{"protocol":01}"#, expect![]);
-    check_connect(r#"{} x"#, expect![]);
-    check_connect(r#"{'x':1}"#, expect![]);
-    check_connect("{\"name\":\"a\tb\"}", expect![]);
-    check_connect("\u{feff}{}", expect![]);
+    check_connect("", expect!["CONNECT is not JSON from byte 1 on"]);
+    check_connect(
+        r#"{"verbose":false,}"#,
+        expect!["CONNECT is not JSON from byte 18 on"],
+    );
+    check_connect(
+        r#"{"protocol":01}"#,
+        expect!["CONNECT is not JSON from byte 14 on"],
+    );
+    check_connect(r#"{} x"#, expect!["CONNECT is not JSON from byte 4 on"]);
+    check_connect(r#"{'x':1}"#, expect!["CONNECT is not JSON from byte 2 on"]);
+    check_connect(
+        "{\"name\":\"a\tb\"}",
+        expect!["CONNECT is not JSON from byte 11 on"],
+    );
+    check_connect("\u{feff}{}", expect!["CONNECT is not JSON from byte 1 on"]);
 }
 
 #[test]
@@ -219,7 +281,8 @@ fn a_second_connect_keeps_what_it_does_not_name() {
     let mut options =
         connect(br#"{"verbose":false,"user":"u","pass":"p","headers":true}"#).unwrap();
     parse(br#"{"pass":"q","headers":null,"echo":false}"#, &mut options).unwrap();
-    expect![].assert_eq(&changes(&options));
+    expect![[r#"verbose: false, echo: false, headers: true, user: "u", pass given"#]]
+        .assert_eq(&changes(&options));
     assert_eq!(options.pass.expose(), "q");
 }
 

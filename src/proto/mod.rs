@@ -1,4 +1,5 @@
 //! The client protocol as bytes: parsing borrowed operations, encoding what goes out. Pure.
+
 pub mod handshake;
 mod json;
 pub mod parser;

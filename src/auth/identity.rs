@@ -1,0 +1,201 @@
+//! What authentication comes to: an identity, a denial, or work to be done elsewhere first. Decides nothing.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use crate::proto::handshake::ConnectOptions;
+
+use super::GLOBAL_ACCOUNT;
+use super::password::BcryptWork;
+use super::permission::Permissions;
+use super::violation::quoted;
+
+/// Shown in place of a token.
+const REDACTED: &str = "[REDACTED]";
+
+/// Result of one step of authentication.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The client is this.
+    Accepted(Identity),
+    /// The client is refused: send `-ERR`, log, close.
+    Denied(Denial),
+    /// A hash has to be computed first, on a thread that may block; it gives the final outcome.
+    Work(BcryptWork),
+}
+
+impl From<Denial> for Outcome {
+    fn from(denial: Denial) -> Self {
+        Outcome::Denied(denial)
+    }
+}
+
+/// By what a client is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// By nothing.
+    None,
+    /// By a user's name.
+    User,
+    /// By a token.
+    Token,
+    /// By a public key.
+    Nkey,
+}
+
+/// Who a connection is. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// User's name or public key, `[REDACTED]` for a token, empty for nobody in particular.
+    pub user: Arc<str>,
+    /// By what it is known.
+    pub credential: Credential,
+    /// Name of the account.
+    pub account: Arc<str>,
+    /// What it may do; `None` is everything.
+    pub permissions: Option<Arc<Permissions>>,
+}
+
+impl Identity {
+    /// What log lines call it, behind the account's name: `user:bob`, `token`, `nkey:U…`; empty for nobody.
+    pub fn label(&self) -> String {
+        match self.credential {
+            Credential::None => String::new(),
+            Credential::User => format!("user:{}", self.user),
+            Credential::Token => "token".into(),
+            Credential::Nkey => format!("nkey:{}", self.user),
+        }
+    }
+
+    /// A user of the global account, whose name has been proven.
+    pub(super) fn user(name: &Arc<str>, permissions: Option<Arc<Permissions>>) -> Identity {
+        Identity {
+            user: Arc::clone(name),
+            credential: Credential::User,
+            account: global_account(),
+            permissions,
+        }
+    }
+
+    /// Whoever has the token.
+    pub(super) fn token() -> Identity {
+        Identity {
+            user: REDACTED.into(),
+            credential: Credential::Token,
+            account: global_account(),
+            permissions: None,
+        }
+    }
+
+    /// Whoever the client says it is, where nobody is asked for a proof.
+    pub(super) fn unproven(connect: &ConnectOptions) -> Identity {
+        let (credential, user) = claimed(connect);
+        Identity {
+            user: user.into(),
+            credential,
+            account: global_account(),
+            permissions: None,
+        }
+    }
+}
+
+/// Why a client is refused. Displays as the log line, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Whom the client claimed to be.
+    pub user: Arc<str>,
+    /// By what.
+    pub credential: Credential,
+    /// Why not. For the log only: a client must not learn it.
+    pub reason: DenialReason,
+}
+
+/// What was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenialReason {
+    /// The client gave nothing that any configured method could check.
+    NoCredentials,
+    /// No such user.
+    UnknownUser,
+    /// Wrong password.
+    WrongPassword,
+    /// Wrong token, or none.
+    WrongToken,
+    /// The user may not connect this way: `allowed_connection_types`.
+    ConnectionType,
+    /// The user is the `no_auth_user`, yet has a bcrypt password, which nobody but who knows it can present.
+    NoAuthUserBcrypt,
+    /// CONNECT asks for an account by name, which is no longer possible.
+    AccountDesignated,
+}
+
+impl Denial {
+    /// The text between the quotes of `-ERR`: the same for every reason.
+    pub fn text(&self) -> &'static str {
+        "Authorization Violation"
+    }
+
+    /// A denial of the client that sent this.
+    pub(super) fn new(connect: &ConnectOptions, reason: DenialReason) -> Denial {
+        let (credential, user) = claimed(connect);
+        Denial {
+            user: user.into(),
+            credential,
+            reason,
+        }
+    }
+
+    /// A denial of a user whom the client did not name.
+    pub(super) fn of_user(name: &Arc<str>, reason: DenialReason) -> Denial {
+        Denial {
+            user: Arc::clone(name),
+            credential: Credential::User,
+            reason,
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = quoted(self.user.as_bytes());
+        match self.credential {
+            Credential::None => write!(f, "authentication error ({})", self.reason),
+            Credential::User => write!(f, "authentication error - User {user} ({})", self.reason),
+            Credential::Token => write!(f, "authentication error - Token {user} ({})", self.reason),
+            Credential::Nkey => write!(f, "authentication error - Nkey {user} ({})", self.reason),
+        }
+    }
+}
+
+impl fmt::Display for DenialReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DenialReason::NoCredentials => "no credentials",
+            DenialReason::UnknownUser => "unknown user",
+            DenialReason::WrongPassword => "wrong password",
+            DenialReason::WrongToken => "wrong token",
+            DenialReason::ConnectionType => "connection type not allowed",
+            DenialReason::NoAuthUserBcrypt => "no_auth_user cannot have a bcrypt password",
+            DenialReason::AccountDesignated => "CONNECT designates an account",
+        })
+    }
+}
+
+/// The global account's name, one allocation for all.
+fn global_account() -> Arc<str> {
+    static NAME: LazyLock<Arc<str>> = LazyLock::new(|| GLOBAL_ACCOUNT.into());
+    Arc::clone(&NAME)
+}
+
+/// Whom a client says it is, in the oracle's order of preference.
+fn claimed(connect: &ConnectOptions) -> (Credential, &str) {
+    if !connect.nkey.is_empty() {
+        (Credential::Nkey, &connect.nkey)
+    } else if !connect.user.is_empty() {
+        (Credential::User, &connect.user)
+    } else if !connect.auth_token.is_empty() {
+        (Credential::Token, REDACTED)
+    } else {
+        (Credential::None, "")
+    }
+}
