@@ -1,9 +1,22 @@
 //! Configuration: what an operator wrote, as typed values with their places in the file.
 //! Owns the types; the lexer, parser and schema beside it fill them. Never opens sockets, never logs.
 
+mod digest;
+mod duration;
+mod host_port;
+mod lexer;
+mod load;
+mod parser;
+mod schema;
+mod start;
+mod value;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use load::{ConfigError, Loaded, load, load_with};
 
 /// Where in which file something stands. Lines and columns count from 1.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +74,39 @@ pub struct Config {
     pub ports_file_dir: Option<PathBuf>,
     /// `disable_sublist_cache`/`no_sublist_cache` style knobs do not exist in gannet; shards do.
     pub shards: Shards,
+    /// Where the settings were written, for errors found after the file has been read.
+    pub places: Places,
+}
+
+/// Where each setting was written last, by its first name in the oracle's documentation (`host`,
+/// `port`, `listen`, `max_payload`, …).
+#[derive(Clone, Debug, Default)]
+pub struct Places(BTreeMap<&'static str, (usize, Position)>);
+
+impl Places {
+    /// Notes where `setting` was written; a flag does so with the file `"<command line>"`.
+    pub fn set(&mut self, setting: &'static str, at: Position) {
+        let order = 1 + self.0.values().map(|(order, _)| *order).max().unwrap_or(0);
+        self.0.insert(setting, (order, at));
+    }
+
+    /// Where `setting` was written; `<default>:1:1` if nowhere.
+    pub fn get(&self, setting: &str) -> Position {
+        let default = || Position {
+            file: "<default>".into(),
+            line: 1,
+            column: 1,
+        };
+        self.0
+            .get(setting)
+            .map_or_else(default, |(_, at)| at.clone())
+    }
+
+    /// Whichever of two settings was written later; the first if neither was.
+    pub fn later(&self, a: &'static str, b: &'static str) -> &'static str {
+        let order = |setting| self.0.get(setting).map_or(0, |(order, _)| *order);
+        if order(b) > order(a) { b } else { a }
+    }
 }
 
 /// Settings of the shards: gannet's own, flags only.
@@ -103,7 +149,8 @@ pub enum Spin {
 /// Limits on clients. Sizes in bytes, times in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// `max_connections`. Default 65536; 0 is no limit in the oracle's sense.
+    /// `max_connections`. Default 65536; 0 and less refuse every client, as in the oracle (0 is
+    /// stored as -1).
     pub connections_max: i64,
     /// `max_subscriptions` per connection; 0 is none.
     pub subscriptions_max: u32,
@@ -154,7 +201,8 @@ pub struct Authorization {
     pub password: Option<Secret>,
     /// Token, plain or bcrypt.
     pub token: Option<Secret>,
-    /// `authorization { permissions }` of the single user... as the oracle applies them.
+    /// `default_permissions`/`permissions`: for `users` without their own. The single user and the
+    /// token are never restricted, as in the oracle.
     pub default_permissions: Option<Permissions>,
     /// `users`.
     pub users: Vec<User>,
@@ -169,7 +217,7 @@ pub struct Authorization {
 pub struct User {
     /// Name.
     pub name: String,
-    /// Password, plain or bcrypt (`$2a$`, `$2b$`, `$2y$`).
+    /// Password, plain or bcrypt (`$2a$`, `$2b$`, `$2y$`); empty when the file gives none.
     pub password: Secret,
     /// Own permissions; `None` means `default_permissions` apply.
     pub permissions: Option<Permissions>,
@@ -190,7 +238,8 @@ pub struct Permissions {
     pub responses: Option<Responses>,
 }
 
-/// Allow and deny lists. An absent `allow` (`None`) allows all that is not denied.
+/// Allow and deny lists. An absent `allow` (`None`) allows all that is not denied; an empty one
+/// (`allow_responses` without a list of its own) allows nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// What is allowed.
@@ -271,6 +320,7 @@ impl Default for Config {
             pid_file: None,
             ports_file_dir: None,
             shards: Shards::default(),
+            places: Places::default(),
         }
     }
 }

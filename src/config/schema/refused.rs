@@ -1,0 +1,78 @@
+//! Owns the names of the oracle's settings that gannet refuses, so that none is taken and ignored.
+//! Never holds a name that gannet reads: that is in `settings`.
+
+/// Settings of features that are to come.
+pub(super) const LATER: &[&str] = &[
+    "account_resolver",
+    "accounts",
+    "accounts_resolver",
+    "allow_non_tls",
+    "cluster",
+    "connect_error_reports",
+    "default_js_domain",
+    "default_sentinel",
+    "gateway",
+    "http",
+    "http_base_path",
+    "http_port",
+    "https",
+    "https_port",
+    "jetstream",
+    "lame_duck_duration",
+    "lame_duck_grace_period",
+    "leaf",
+    "leafnodes",
+    "mappings",
+    "maps",
+    "max_closed_clients",
+    "monitor_port",
+    "mqtt",
+    "no_sys_acc",
+    "no_system",
+    "no_system_account",
+    "ocsp",
+    "ocsp_cache",
+    "operator",
+    "operators",
+    "proxies",
+    "proxy_protocol",
+    "reconnect_error_reports",
+    "remote_syslog",
+    "resolver",
+    "resolver_pinned_accounts",
+    "resolver_preload",
+    "resolver_tls",
+    "root",
+    "root_operator",
+    "root_operators",
+    "roots",
+    "server_metadata",
+    "server_tags",
+    "store_dir",
+    "storedir",
+    "syslog",
+    "system",
+    "system_account",
+    "tls",
+    "trace_headers",
+    "trusted",
+    "trusted_keys",
+    "websocket",
+    "write_timeout",
+    "ws",
+];
+
+/// Settings that are about the inside of the oracle, and why gannet has nothing they could set.
+pub(super) const NEVER: &[(&str, &str)] = &[
+    ("disable_sublist_cache", NO_CACHE),
+    ("no_sublist_cache", NO_CACHE),
+    (
+        "feature_flags",
+        "it switches parts of nats-server on and off",
+    ),
+    ("prof_block_rate", PROFILER),
+    ("prof_port", PROFILER),
+];
+
+const NO_CACHE: &str = "the matching of subjects is another one here";
+const PROFILER: &str = "it belongs to the profiler of Go programs; use perf instead";

@@ -1,0 +1,85 @@
+//! Owns what can only be checked when file and flags are put together, before the start.
+//! Never changes a setting.
+
+use super::{Config, ConfigError, host_port};
+
+impl Config {
+    /// What keeps this configuration from being started with. The oracle's `-t` does not look at these.
+    pub fn check_start(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        let mut error = |name, text| {
+            errors.push(ConfigError {
+                at: self.places.get(name),
+                text,
+            });
+        };
+        if self.port == 0 || self.port < -1 || self.port > i32::from(u16::MAX) {
+            let text = format!(
+                "{} is not a port: 1 to 65535, or -1 for a free one",
+                self.port
+            );
+            error(self.places.later("port", "listen"), text);
+        }
+        let limits = &self.limits;
+        if u64::from(limits.payload_bytes_max) > limits.pending_bytes_max {
+            let text = format!(
+                "max_payload ({}) cannot be higher than max_pending ({})",
+                limits.payload_bytes_max, limits.pending_bytes_max
+            );
+            error(self.places.later("max_payload", "max_pending"), text);
+        }
+        if self
+            .server_name
+            .as_ref()
+            .is_some_and(|name| name.contains(' '))
+        {
+            error(
+                "server_name",
+                "the server's name must not contain blanks".to_owned(),
+            );
+        }
+        if let Some(text) = &self.client_advertise
+            && advertised(text, self.port).is_none()
+        {
+            error(
+                "client_advertise",
+                "\"client_advertise\" must be \"host:port\"".to_owned(),
+            );
+        }
+        errors.extend(self.check_no_auth_user());
+        errors
+    }
+
+    /// Host and port of `client_advertise`; the port is the client port unless it is given.
+    pub fn client_advertise_host_port(&self) -> Option<(String, i32)> {
+        advertised(self.client_advertise.as_ref()?, self.port)
+    }
+
+    fn check_no_auth_user(&self) -> Option<ConfigError> {
+        let (name, at) = self.authorization.no_auth_user.as_ref()?;
+        let users = &self.authorization.users;
+        let text = if users.is_empty() {
+            format!("\"no_auth_user\" is {name:?}, but there are no users")
+        } else if users.iter().all(|user| user.name != *name) {
+            format!("\"no_auth_user\" is {name:?}, who is not among the users")
+        } else {
+            return None;
+        };
+        Some(ConfigError {
+            at: at.clone(),
+            text,
+        })
+    }
+}
+
+fn advertised(text: &str, default_port: i32) -> Option<(String, i32)> {
+    let with_port = format!("{text}:{default_port}");
+    let (host, port) = host_port::split(text).or_else(|| host_port::split(&with_port))?;
+    let port: i32 = port.trim().parse().ok()?;
+    let port = if matches!(port, 0 | -1) {
+        default_port
+    } else {
+        port
+    };
+    Some((host.trim().to_owned(), port))
+}
