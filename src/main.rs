@@ -1,29 +1,90 @@
 //! The `gannet` binary: parse the command line, boot, exit code.
 
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use gannet::cli::{self, Flags, Invocation, Output};
+use gannet::config::{self, Config, Loaded};
+use gannet::control::{boot, signals};
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> std::process::ExitCode {
-    let mut c = gannet::config::Config::default();
-    let a: Vec<String> = std::env::args().collect();
-    for w in a.windows(2) {
-        match w[0].as_str() {
-            "-p" | "--port" => c.port = w[1].parse().unwrap(),
-            "--shards" => c.shards.count = w[1].parse().ok(),
-            "--io" => {
-                if w[1] == "epoll" {
-                    c.shards.io = gannet::config::IoChoice::Epoll
-                }
-            }
-            "--spin" => {
-                c.shards.spin = match w[1].as_str() {
-                    "off" => gannet::config::Spin::Off,
-                    "auto" => gannet::config::Spin::Adaptive,
-                    n => gannet::config::Spin::Fixed(n.parse().unwrap()),
-                }
-            }
-            _ => {}
+fn main() -> ExitCode {
+    let outcome = words().and_then(|words| match cli::parse(&words) {
+        Invocation::Print(output) => Ok(print(&output)),
+        Invocation::Signal(request) => signals::send(&request).map(|()| ExitCode::SUCCESS),
+        Invocation::Bench(words) => bench(&words),
+        Invocation::CheckConfig(file) => check_config(&file),
+        Invocation::Run(flags) => run(&flags),
+    });
+    outcome.unwrap_or_else(|problem| print(&cli::failed(&problem)))
+}
+
+/// The words after the program's name.
+fn words() -> Result<Vec<String>, String> {
+    let text = |word: std::ffi::OsString| {
+        word.into_string()
+            .map_err(|word| format!("not UTF-8: {word:?}"))
+    };
+    std::env::args_os().skip(1).map(text).collect()
+}
+
+fn run(flags: &Flags) -> Result<ExitCode, String> {
+    let (mut config, source, mut warnings) = match &flags.config_file {
+        None => (Config::default(), None, Vec::new()),
+        Some(file) => {
+            let loaded = load(file)?;
+            let source = boot::Source {
+                path: file.display().to_string(),
+                digest: loaded.digest,
+            };
+            (loaded.config, Some(source), texts(&loaded.warnings))
         }
+    };
+    flags.apply(&mut config);
+    let errors = config.check_start();
+    if !errors.is_empty() {
+        return Err(texts(&errors).join("\n"));
     }
-    gannet::control::boot::run(c)
+    warnings.extend(Flags::warnings(&config));
+    Ok(boot::run(&config, source.as_ref(), &warnings))
+}
+
+fn check_config(file: &Path) -> Result<ExitCode, String> {
+    let loaded = load(file)?;
+    if !loaded.warnings.is_empty() {
+        return Err(texts(&loaded.warnings).join("\n"));
+    }
+    let stderr = format!(
+        "{}: configuration file {} is valid ({})\n",
+        cli::PROGRAM,
+        file.display(),
+        loaded.digest
+    );
+    Ok(print(&Output {
+        stderr,
+        ..Output::default()
+    }))
+}
+
+/// The file's settings, or everything that is wrong with it.
+fn load(file: &Path) -> Result<Loaded, String> {
+    config::load(file, &|name| std::env::var(name).ok()).map_err(|errors| texts(&errors).join("\n"))
+}
+
+fn texts(errors: &[config::ConfigError]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}
+
+fn bench(_words: &[String]) -> Result<ExitCode, String> {
+    Err("bench is not available in gannet yet".into())
+}
+
+fn print(output: &Output) -> ExitCode {
+    // Nobody may be reading any more; the exit code still counts.
+    let _ = std::io::stdout().write_all(output.stdout.as_bytes());
+    let _ = std::io::stderr().write_all(output.stderr.as_bytes());
+    ExitCode::from(output.code)
 }

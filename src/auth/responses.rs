@@ -31,6 +31,14 @@ pub struct ResponseTracker {
     newest: Option<usize>,
 }
 
+impl std::fmt::Debug for ResponseTracker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseTracker")
+            .field("replies", &self.replies.len())
+            .finish_non_exhaustive()
+    }
+}
+
 struct Reply {
     subject: Box<[u8]>,
     since_ms: u64,

@@ -24,7 +24,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 use crate::account::{AccountId, GLOBAL};
-use crate::auth::permission::{Permissions, ResponseTracker};
+use crate::auth::{Permissions, ResponseTracker};
 use crate::proto::handshake::ConnectOptions;
 
 use effect::{Batch, ConnId, Effect, Origin};
@@ -76,6 +76,7 @@ pub struct Broker {
     sid_hasher: FixedState,
     cache: MatchCache,
     pool: ChunkPool,
+    seed: u64,
     random: u64,
     now_ms: u64,
     batches: Vec<Batch>,
@@ -104,6 +105,7 @@ impl Broker {
             sid_hasher: FixedState::with_seed(seed ^ 0x5bd1_e995),
             cache: MatchCache::new(seed),
             pool: ChunkPool::default(),
+            seed,
             random: seed | 1,
             now_ms: 0,
             batches: (0..place.count).map(|_| Batch::default()).collect(),
@@ -236,11 +238,12 @@ impl Broker {
 
     /// What the client's user may do.
     pub fn set_permissions(&mut self, conn: ConnId, permissions: Option<Arc<Permissions>>) {
+        let seed = self.seed;
         let peer = self.peer(conn);
         peer.responses = permissions
             .as_ref()
-            .and_then(|p| p.responses())
-            .map(|r| Box::new(ResponseTracker::new(r)));
+            .and_then(|p| ResponseTracker::new(p, seed))
+            .map(Box::new);
         peer.permissions = permissions;
         self.matches_void(conn);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::account::{AccountId, GLOBAL};
-use crate::auth::permission::{Permissions, ResponseTracker};
+use crate::auth::{Permissions, ResponseTracker};
 
 use super::effect::Origin;
 use super::interest::SubId;

@@ -1,6 +1,7 @@
 //! One publish, a straight line: permission, match, deliver here, forward there, no-responders.
 
 use crate::account::AccountId;
+use crate::auth::permission::{reply_is_reserved, subject_is_reserved};
 
 use super::Broker;
 use super::effect::{ConnId, Outlet};
@@ -35,11 +36,11 @@ impl Broker {
         peer.received.messages += count;
         peer.received.bytes += bytes;
 
-        if subject_is_reserved(run.subject) {
+        if subject_is_reserved(run.subject, false) {
             return Err(Refusal::Subject);
         }
         if let Some(permissions) = &peer.permissions
-            && !permissions.publish(run.subject).allowed()
+            && !permissions.publish(run.subject).is_allowed()
             && !peer
                 .responses
                 .as_mut()
@@ -179,18 +180,4 @@ fn group_of(groups: &mut Vec<Group>, queue: u32) -> &mut Group {
             groups.len() - 1
         });
     &mut groups[at]
-}
-
-/// Prefixes that belong to gateways and to the servers' own consensus: clients may not publish there.
-fn subject_is_reserved(subject: &[u8]) -> bool {
-    subject.starts_with(b"_GR_.") || subject.starts_with(b"$NRG.")
-}
-
-/// Replies that only the broker makes: service imports, JetStream acknowledgements, gateways.
-pub fn reply_is_reserved(reply: &[u8]) -> bool {
-    const JETSTREAM_ACK: &[u8] = b"$JS.ACK.";
-    const GATEWAY: &[u8] = b"_GR_.";
-    reply.starts_with(b"_R_.")
-        || (reply.len() > JETSTREAM_ACK.len() && reply.starts_with(JETSTREAM_ACK))
-        || (reply.len() > GATEWAY.len() && reply.starts_with(GATEWAY))
 }

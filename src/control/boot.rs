@@ -4,74 +4,297 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::auth::Authenticator;
-use crate::config::Config;
-use crate::proto::handshake::Info;
+use crate::broker::interest::SHARDS_MAX;
+use crate::config::{Config, Spin};
+use crate::proto::handshake::{COMPATIBLE_VERSION, Info};
 use crate::session::Context;
+use crate::shard::ToShard;
+use crate::shard::ring::probe::{self, Kind};
 
-use super::shards::{self, Plan, RingKind};
+use super::log::{FATAL, FLUSH_MAX, Logger};
+use super::process::{self, PidFile, PortsFile, UsableCores};
+use super::shards::{self, Plan, Running};
+use super::signals::{self, Event};
 use super::workers;
 
-pub fn run(config: Config) -> ExitCode {
-    let authenticator = Arc::new(Authenticator::new(&config).unwrap());
-    let (listener, address) = listen(&config).unwrap();
-    let count = config.shards.count.unwrap_or(1);
-    let info = Info {
-        server_id: "NXXX".into(),
-        server_name: "x".into(),
-        version: "2.15.1".into(),
-        proto: 1,
-        go: "".into(),
-        host: config.host.clone(),
-        port: address.port(),
-        headers: true,
-        max_payload: config.limits.payload_bytes_max as i32,
-        ..Info::default()
-    };
-    let plan = Plan {
-        listener: listener.as_raw_fd(),
-        ring: if config.shards.io == crate::config::IoChoice::Epoll {
-            RingKind::Epoll
-        } else {
-            RingKind::Uring
-        },
-        cores: vec![],
-        count,
-        spin: config.shards.spin,
-        seed: 0x1234567,
-    };
-    let limits = config.limits.clone();
-    let running = shards::start(plan, &config, move || {
-        Context::new(limits.clone(), authenticator.clone(), info.clone(), 2000)
-    })
-    .unwrap();
-    workers::start(2, running.jobs, running.lines.clone()).unwrap();
-    eprintln!("ready on {address}");
-    let end = running.ends.recv();
-    eprintln!("{end:?}");
-    ExitCode::SUCCESS
+/// How long clients may take to say CONNECT, unless `authorization { timeout }` says otherwise.
+const AUTH_TIMEOUT_MS: u64 = 2_000;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// How long shards may take to close their connections when the broker stops.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Where a configuration came from, for the log.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file as named on the command line.
+    pub path: String,
+    /// Its digest.
+    pub digest: String,
 }
 
-fn listen(config: &Config) -> std::io::Result<(OwnedFd, SocketAddr)> {
-    let port = config.port.max(0) as u16;
-    let address = (config.host.as_str(), port)
-        .to_socket_addrs()?
+/// What the control thread waits for.
+enum Wake {
+    Signal(Event),
+    ShardEnded(Result<(), String>),
+}
+
+/// Runs the broker until it is told to stop. The exit code is the oracle's.
+pub fn run(config: &Config, source: Option<&Source>, warnings: &[String]) -> ExitCode {
+    let logger = match Logger::start(&config.log) {
+        Ok(logger) => logger,
+        Err(error) => {
+            eprintln!("{}: {error}", crate::cli::PROGRAM);
+            return ExitCode::FAILURE;
+        }
+    };
+    logger.install();
+    let code = match serve(config, source, warnings, &logger) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::error!(target: FATAL, "{problem}");
+            ExitCode::FAILURE
+        }
+    };
+    logger.flush(FLUSH_MAX);
+    code
+}
+
+fn serve(
+    config: &Config,
+    source: Option<&Source>,
+    warnings: &[String],
+    logger: &Logger,
+) -> Result<(), String> {
+    let (wake_in, wakes) = mpsc::channel();
+    signals::listen(wake_in.clone(), Wake::Signal)
+        .map_err(|error| format!("cannot take signals: {error}"))?;
+    let server_id = process::new_server_id();
+    let file = source.map(|source| (source.path.as_str(), source.digest.as_str()));
+    for line in process::banner(config, &server_id, file) {
+        log::info!("{line}");
+    }
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    process::raise_open_files();
+    let pid_file = config
+        .pid_file
+        .as_deref()
+        .map(|path| PidFile::write(path, std::process::id()))
+        .transpose()?;
+    let authenticator = Authenticator::new(config).map_err(|errors| {
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
+    let (listener, address) = listen(config)?;
+    let plan = plan(config, &listener)?;
+    let count = plan.count;
+    let make_context = context_maker(config, server_id, Arc::new(authenticator), address);
+    let Running {
+        lines,
+        jobs,
+        ends,
+        threads,
+    } = shards::start(plan, config, make_context)?;
+    workers::start(count.max(2) / 2, jobs, lines.clone())
+        .map_err(|error| format!("cannot start workers: {error}"))?;
+    log::info!(
+        "Listening for client connections on {}",
+        process::host_port(&config.host, address.port())
+    );
+    log::info!("Server is ready");
+    let ports_file = write_ports_file(config, address);
+
+    std::thread::spawn(move || {
+        ends.iter()
+            .all(|end| wake_in.send(Wake::ShardEnded(end)).is_ok())
+    });
+    let outcome = wait(&wakes, logger);
+    for line in lines.iter() {
+        line.tell(ToShard::Stop);
+    }
+    let deadline = std::time::Instant::now() + STOP_MAX;
+    while threads.iter().any(|thread| !thread.is_finished()) && std::time::Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if let Some(pid_file) = pid_file {
+        pid_file.remove();
+    }
+    if let Some(Err(problem)) = ports_file.map(PortsFile::remove) {
+        log::error!("{problem}");
+    }
+    log::info!("Server Exiting..");
+    outcome
+}
+
+/// Waits for the order to stop, or for a shard that fails.
+fn wait(wakes: &Receiver<Wake>, logger: &Logger) -> Result<(), String> {
+    for wake in wakes {
+        match wake {
+            Wake::Signal(event) => {
+                log::info!("{}", event.trapped());
+                match event {
+                    Event::Interrupt | Event::Terminate => {
+                        log::info!("Initiating Shutdown...");
+                        return Ok(());
+                    }
+                    Event::ReopenLog => logger.reopen(),
+                    Event::Reload | Event::LameDuck => {
+                        log::error!(
+                            "{}",
+                            event.refusal().unwrap_or("not available in gannet yet")
+                        );
+                    }
+                }
+            }
+            Wake::ShardEnded(Err(problem)) => return Err(problem),
+            Wake::ShardEnded(Ok(())) => return Err("a shard has ended by itself".into()),
+        }
+    }
+    Ok(())
+}
+
+/// Which ring, how many shards, and where they run.
+fn plan(config: &Config, listener: &OwnedFd) -> Result<Plan, String> {
+    let (ring, notice) = probe::choose(config.shards.io).map_err(|refusal| refusal.to_string())?;
+    if let Some(notice) = notice {
+        log::warn!("{notice}");
+    }
+    let usable =
+        UsableCores::detect().map_err(|error| format!("cannot read the affinity mask: {error}"))?;
+    let count = config
+        .shards
+        .count
+        .unwrap_or_else(|| usable.shards().min(SHARDS_MAX));
+    if count == 0 || count > SHARDS_MAX {
+        return Err(format!(
+            "--shards {count}: 1 to {SHARDS_MAX} shards are possible"
+        ));
+    }
+    let cores = if config.shards.no_pin {
+        None
+    } else {
+        usable.pins(count)
+    };
+    let pinned = if cores.is_some() {
+        "pinned to a core each"
+    } else {
+        "not pinned"
+    };
+    log::info!(
+        "{count} shards on {}, {pinned}",
+        match ring {
+            Kind::Uring => "io_uring",
+            Kind::Epoll => "epoll",
+        }
+    );
+    let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
+    // A shard that shares its core with others must not spin them off it.
+    let spin = if cores.is_none() && config.shards.spin == Spin::Adaptive {
+        Spin::Off
+    } else {
+        config.shards.spin
+    };
+    Ok(Plan {
+        listener: listener.as_raw_fd(),
+        ring,
+        cores: cores.unwrap_or_default(),
+        count,
+        spin,
+        seed,
+    })
+}
+
+/// What makes each shard's shared session state.
+fn context_maker(
+    config: &Config,
+    server_id: String,
+    authenticator: Arc<Authenticator>,
+    address: SocketAddr,
+) -> impl Fn() -> Context + use<> {
+    let (host, port) = match config.client_advertise_host_port() {
+        Some((host, port)) => (host, port as u16),
+        None => (config.host.clone(), address.port()),
+    };
+    let info = Info {
+        server_name: config
+            .server_name
+            .clone()
+            .unwrap_or_else(|| server_id.clone()),
+        server_id,
+        version: COMPATIBLE_VERSION.into(),
+        proto: 1,
+        go: format!("gannet {}", env!("CARGO_PKG_VERSION")),
+        host,
+        port,
+        headers: !config.limits.no_header_support,
+        auth_required: authenticator.required(),
+        max_payload: i32::try_from(config.limits.payload_bytes_max).unwrap_or(i32::MAX),
+        ..Info::default()
+    };
+    let limits = config.limits.clone();
+    let auth_timeout_ms = config.authorization.timeout_ms.unwrap_or(AUTH_TIMEOUT_MS);
+    let (trace, traced_bytes_max) = (config.log.trace, config.log.traced_bytes_max);
+    move || {
+        let mut context = Context::new(
+            limits.clone(),
+            authenticator.clone(),
+            info.clone(),
+            auth_timeout_ms,
+        );
+        context.trace = trace;
+        context.traced_bytes_max = traced_bytes_max;
+        context
+    }
+}
+
+fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {
+    let port =
+        u16::try_from(config.port.max(0)).map_err(|_| format!("{} is not a port", config.port))?;
+    let bind = || -> std::io::Result<(OwnedFd, SocketAddr)> {
+        let address = (config.host.as_str(), port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or_else(|| std::io::Error::other("the host has no address"))?;
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(
+            domain,
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let bound = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| std::io::Error::other("no address"))?;
+        Ok((socket.into(), bound))
+    };
+    let name = process::host_port(&config.host, port);
+    bind().map_err(|error| format!("Error listening on port: {name}, \"{error}\""))
+}
+
+fn write_ports_file(config: &Config, address: SocketAddr) -> Option<PortsFile> {
+    let dir = config.ports_file_dir.as_deref()?;
+    let program = std::env::args()
         .next()
-        .expect("an address");
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking().cloexec(),
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(4096)?;
-    let bound = socket
-        .local_addr()?
-        .as_socket()
-        .expect("an internet socket");
-    Ok((socket.into(), bound))
+        .unwrap_or_else(|| crate::cli::PROGRAM.into());
+    let urls = process::client_urls(address, &process::interface_addresses());
+    PortsFile::write(dir, &program, std::process::id(), &urls)
+        .map_err(|problem| log::error!("{problem}"))
+        .ok()
 }

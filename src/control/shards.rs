@@ -11,6 +11,7 @@ use crate::session::Context;
 use crate::shard::mesh::{self, Mesh};
 use crate::shard::ring::epoll::EpollRing;
 use crate::shard::ring::handles::{PeerHandle, Waker};
+use crate::shard::ring::probe::Kind;
 use crate::shard::ring::uring::UringRing;
 use crate::shard::ring::{Ring, RingOptions};
 use crate::shard::run::run;
@@ -18,21 +19,12 @@ use crate::shard::{Node, Parts, Shard, ToShard, VerifyJob};
 
 use super::workers::ShardLine;
 
-/// Which ring the shards run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RingKind {
-    /// io_uring.
-    Uring,
-    /// epoll.
-    Epoll,
-}
-
 /// What every shard starts from.
 pub struct Plan {
     /// The listening socket; shard 0 accepts.
     pub listener: RawFd,
     /// Which ring.
-    pub ring: RingKind,
+    pub ring: Kind,
     /// Cores to pin to, one a shard; empty pins nothing.
     pub cores: Vec<usize>,
     /// How many shards.
@@ -156,7 +148,7 @@ fn shard_thread(start: Start) -> Result<(), String> {
     }
     let options = RingOptions::default();
     match start.plan.ring {
-        RingKind::Uring => match UringRing::make(options) {
+        Kind::Uring => match UringRing::new(options) {
             Ok(mut ring) => {
                 let greeting = Greeting {
                     index: start.index,
@@ -167,9 +159,9 @@ fn shard_thread(start: Start) -> Result<(), String> {
                 ring.connect_peers(hear_peers(&start)?);
                 shard_main(start, ring)
             }
-            Err(error) => refuse(&start, format!("io_uring: {error:?}")),
+            Err(error) => refuse(&start, error.to_string()),
         },
-        RingKind::Epoll => match EpollRing::new(options) {
+        Kind::Epoll => match EpollRing::new(options) {
             Ok(mut ring) => {
                 let greeting = Greeting {
                     index: start.index,

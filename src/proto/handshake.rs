@@ -7,6 +7,9 @@ use serde_json::ser::{CharEscape, Formatter};
 
 use super::json::{Kind, Reader, SyntaxError};
 
+/// The version INFO tells: clients switch features on by it. It is that of the server whose behaviour gannet has.
+pub const COMPATIBLE_VERSION: &str = "2.15.1";
+
 /// What the server says about itself: when a connection opens, once more behind the first PONG of a client of
 /// protocol 1 (`connect_info`), and whenever something in it changes (`ldm`, `connect_urls`).
 ///

@@ -3,5 +3,4 @@
 pub mod handshake;
 mod json;
 pub mod parser;
-pub mod quote;
 pub mod scan;

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use memchr::memchr;
 
-use crate::auth::Identity;
+use crate::auth::permission::queue_is_reserved;
+use crate::auth::{Identity, violation};
 use crate::broker::Broker;
 use crate::broker::effect::{CloseReason, ConnId};
 use crate::proto::handshake::ConnectOptions;
 use crate::proto::parser::{self, Fault, Op, PublishLine, Step};
-use crate::proto::quote::quoted;
 
 use super::heartbeat::Heartbeat;
 use super::{Context, Flow, Port};
@@ -68,7 +68,7 @@ impl Client {
         id: u64,
         (ip, port): (IpAddr, u16),
     ) -> Self {
-        let stranger = context.authenticator.required();
+        let stranger = context.authenticator.expects_connect();
         let client = Client {
             conn,
             phase: if stranger {
@@ -317,8 +317,11 @@ impl Client {
         sid: &[u8],
     ) {
         let mut filtered = false;
+        if queue.is_some_and(queue_is_reserved) {
+            return self.subscription_violation(broker, subject, queue, sid);
+        }
         if let Some(permissions) = broker.peer(self.conn).permissions.clone() {
-            if !permissions.subscribe(subject, queue).allowed() {
+            if !permissions.subscribe(subject, queue).is_allowed() {
                 return self.subscription_violation(broker, subject, queue, sid);
             }
             filtered = permissions.subscription_needs_filter(subject, queue);
@@ -328,11 +331,7 @@ impl Client {
         if limits.subscription_tokens_max > 0
             && tokens > usize::from(limits.subscription_tokens_max)
         {
-            let text = format!(
-                "Permissions Violation for Subscription to {}, too many tokens",
-                quoted(subject)
-            );
-            return self.say_error(broker, &text);
+            return self.say_error(broker, &violation::subscription_too_deep(subject));
         }
         if limits.subscriptions_max > 0
             && broker.subscriptions_of(self.conn) >= limits.subscriptions_max as usize
@@ -352,20 +351,9 @@ impl Client {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) {
-        let using = queue.map_or(String::new(), |queue| {
-            format!(" using queue {}", quoted(queue))
-        });
-        let text = format!(
-            "Permissions Violation for Subscription to {}{using}",
-            quoted(subject)
-        );
-        log::error!(
-            "{} - Subscription Violation - Subject {}, SID {}",
-            self.label(),
-            quoted(subject),
-            String::from_utf8_lossy(sid)
-        );
-        self.say_error(broker, &text);
+        let text = violation::subscription_refused_log(subject, queue, sid);
+        log::error!("{} - {text}", self.label());
+        self.say_error(broker, &violation::subscription_refused(subject, queue));
     }
 
     pub(super) fn say_ok(&self, broker: &mut Broker) {

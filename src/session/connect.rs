@@ -3,7 +3,7 @@
 use crate::auth::{Denial, Identity, Outcome};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
-use crate::proto::handshake::{self, ConnectOptions, ConnectRefusal};
+use crate::proto::handshake::{self, ConnectRefusal};
 
 use super::client::{Client, Phase};
 use super::{Context, Flow};
@@ -16,6 +16,7 @@ impl Client {
         info.client_ip = self.ip.to_string();
         if connect_info {
             info.connect_info = true;
+            info.auth_required = context.authenticator.expects_connect();
             info.remote_account = self
                 .identity
                 .as_ref()
@@ -36,18 +37,15 @@ impl Client {
         if matches!(input.first(), Some(b'C' | b'c')) {
             return None;
         }
-        if !context.authenticator.has_no_auth_user() {
-            return Some(self.denied(broker, None));
-        }
-        // Without CONNECT the client is the user for strangers, if that user may come in.
+        // Without CONNECT the client is the user for strangers, if there is one and it may come in.
         self.connected = true;
         self.heartbeat.connected(context, 0);
-        match context.authenticator.begin(&ConnectOptions::default()) {
+        match context.authenticator.without_connect() {
             Outcome::Accepted(identity) => {
                 self.admit(broker, identity);
                 None
             }
-            Outcome::Denied(denial) => Some(self.denied(broker, Some(denial))),
+            Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
             Outcome::Work(work) => {
                 self.phase = Phase::Verifying;
                 Some(Flow::Verify(work))
@@ -68,7 +66,7 @@ impl Client {
         }
         match context.authenticator.begin(&self.options) {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
-            Outcome::Denied(denial) => self.denied(broker, Some(denial)),
+            Outcome::Denied(denial) => self.denied(broker, &denial),
             Outcome::Work(work) => {
                 self.phase = Phase::Verifying;
                 Flow::Verify(work)
@@ -81,15 +79,12 @@ impl Client {
     pub fn verified(&mut self, context: &Context, broker: &mut Broker, outcome: Outcome) -> Flow {
         match outcome {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
-            Outcome::Denied(denial) => self.denied(broker, Some(denial)),
+            Outcome::Denied(denial) => self.denied(broker, &denial),
             Outcome::Work(work) => Flow::Verify(work),
         }
     }
 
     fn welcome(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
-        if self.options.new_account || !self.options.account.is_empty() {
-            return self.denied(broker, None);
-        }
         self.admit(broker, identity);
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);
@@ -117,16 +112,9 @@ impl Client {
     }
 
     #[cold]
-    fn denied(&self, broker: &mut Broker, denial: Option<Denial>) -> Flow {
-        match denial {
-            Some(denial) => log::error!(
-                "{} - authentication error - {}",
-                self.label(),
-                denial.log_text()
-            ),
-            None => log::error!("{} - authentication error", self.label()),
-        }
-        self.say_error(broker, "Authorization Violation");
+    fn denied(&self, broker: &mut Broker, denial: &Denial) -> Flow {
+        log::error!("{} - {denial}", self.label());
+        self.say_error(broker, denial.text());
         Flow::Close(CloseReason::AuthenticationFailure)
     }
 }

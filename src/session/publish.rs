@@ -1,12 +1,14 @@
 //! Publishes as a session takes them: checks the line, gathers consecutive messages on one subject into a
 //! run, and hands it to the broker.
 
+use crate::auth::permission::reply_is_reserved;
+use crate::auth::violation::{self, quoted};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
-use crate::broker::publish::{Refusal, reply_is_reserved};
+use crate::broker::publish::Refusal;
 use crate::broker::run::{Message, Run};
 use crate::proto::parser::{self, Fault, PublishLine};
-use crate::proto::quote::quoted;
+
 use crate::subject;
 
 use super::client::{Client, Progress};
@@ -184,20 +186,17 @@ impl Client {
         for message in run.messages {
             match refusal {
                 Refusal::Subject => {
-                    let subject = quoted(run.subject);
-                    log::error!("{} - Publish Violation - Subject {subject}", self.label());
-                    self.say_error(
-                        broker,
-                        &format!("Permissions Violation for Publish to {subject}"),
+                    log::error!(
+                        "{} - {}",
+                        self.label(),
+                        violation::publish_refused_log(run.subject)
                     );
+                    self.say_error(broker, &violation::publish_refused(run.subject));
                 }
                 Refusal::Reply => {
-                    let reply = quoted(run.reply(message));
-                    log::error!("{} - Publish Violation - Reply {reply}", self.label());
-                    self.say_error(
-                        broker,
-                        &format!("Permissions Violation for Publish with Reply of {reply}"),
-                    );
+                    let reply = run.reply(message);
+                    log::error!("{} - {}", self.label(), violation::reply_refused_log(reply));
+                    self.say_error(broker, &violation::reply_refused(reply));
                 }
             }
         }

@@ -42,7 +42,6 @@ pub enum Item {
 }
 
 /// The queues of one shard.
-#[derive(Debug)]
 pub struct Mesh {
     index: usize,
     to: Vec<Option<Producer<Item>>>,
@@ -60,7 +59,7 @@ pub fn connect(count: usize) -> Vec<Mesh> {
 
 /// The same with queues of another size: the simulation fills small ones.
 pub fn connect_with_capacity(count: usize, items: usize) -> Vec<Mesh> {
-    let sleepers: Vec<Arc<Sleeper>> = (0..count).map(|_| Arc::new(Sleeper::new())).collect();
+    let sleepers: Vec<Arc<Sleeper>> = (0..count).map(|_| Arc::new(Sleeper::default())).collect();
     let mut meshes: Vec<Mesh> = (0..count)
         .map(|index| Mesh {
             index,
@@ -134,7 +133,7 @@ impl Mesh {
                 self.waiting -= 1;
                 pushed = true;
             }
-            if pushed && self.sleepers[shard].must_wake() {
+            if pushed && self.sleepers[shard].needs_wake() {
                 wake(shard);
             }
         }
@@ -147,9 +146,9 @@ impl Mesh {
     }
 
     /// How many items each shard has waiting for this one.
-    pub fn arrived(&self, from: usize) -> usize {
+    pub fn arrived(&mut self, from: usize) -> usize {
         self.from[from]
-            .as_ref()
+            .as_mut()
             .map_or(0, |consumer| consumer.len())
     }
 
@@ -159,7 +158,7 @@ impl Mesh {
     }
 
     /// Whether anything waits for this shard.
-    pub fn has_arrivals(&self) -> bool {
+    pub fn has_arrivals(&mut self) -> bool {
         (0..self.from.len()).any(|from| self.arrived(from) > 0)
     }
 

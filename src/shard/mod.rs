@@ -264,7 +264,7 @@ impl<R: Ring> Shard<R> {
     }
 
     /// Nothing in the mesh, here or on the way out?
-    pub fn mesh_is_idle(&self) -> bool {
+    pub fn mesh_is_idle(&mut self) -> bool {
         self.mesh.is_clear() && !self.mesh.has_arrivals()
     }
 

@@ -110,7 +110,7 @@ impl Idle {
 impl<R: Ring> Shard<R> {
     /// Declares this shard asleep, unless something waits for it already.
     fn fall_asleep(&mut self) -> bool {
-        self.mesh.sleeper().declare();
+        self.mesh.sleeper().going_to_sleep();
         if self.mesh.has_arrivals() || !self.mesh.is_clear() {
             self.mesh.sleeper().awake();
             return false;

@@ -26,6 +26,7 @@ use self::setup::{Features, SetupError};
 use super::fd::{borrow, shut_and_close};
 use super::handles::{PeerHandle, Waker};
 use super::listeners::{Listeners, out_of_resources};
+use super::probe::Refusal;
 use super::{BufferId, Event, ReceiveEnd, Ring, RingOptions, Token, Wait};
 use crate::broker::outbox::Chunk;
 
@@ -113,8 +114,12 @@ impl UringRing {
     /// A ring for the calling thread, with its buffers.
     ///
     /// # Errors
-    /// The kernel refuses io_uring, or lacks something that Linux 6.1 has.
-    pub fn make(options: RingOptions) -> Result<UringRing, SetupError> {
+    /// The kernel refuses io_uring, or lacks something that Linux 6.1 has: says what to do about it.
+    pub fn new(options: RingOptions) -> Result<UringRing, Refusal> {
+        Ok(UringRing::make(options)?)
+    }
+
+    fn make(options: RingOptions) -> Result<UringRing, SetupError> {
         let (ring, mut features) = setup::make(options)?;
         let own = Arc::new(duplicate(&ring)?);
         let waker = Waker::new()?;

@@ -1,0 +1,86 @@
+//! Help and README's table, made from the registry. Never prints.
+
+use std::fmt::Write;
+
+use super::registry::{Flag, Group, REGISTRY};
+
+/// Column, from 0, at which help's explanations begin.
+const HELP_COLUMN: usize = 38;
+
+/// The page of `--help`.
+pub fn help() -> String {
+    let mut page = "\nUsage: gannet [options]\n       gannet bench [--help]\n".to_string();
+    for group in Group::ALL {
+        write!(page, "\n{}:\n", group.heading()).expect("a String takes all");
+        for flag in REGISTRY.iter().filter(|flag| flag.group == group) {
+            help_line(&mut page, flag);
+        }
+    }
+    page.push('\n');
+    page
+}
+
+/// The page of `--help_tls`.
+pub fn help_tls() -> String {
+    "\nTLS is not available in gannet yet: the flags --tls, --tlscert, --tlskey, --tlsverify and --tlscacert,\n\
+     and tls blocks in a configuration file, are refused at start.\n\n"
+        .to_string()
+}
+
+/// README's table of flags, in Markdown: one row a flag, ends with a newline.
+pub fn markdown_table() -> String {
+    let mut table = "| Flag | Meaning | Default |\n|---|---|---|\n".to_string();
+    for group in Group::ALL {
+        for flag in REGISTRY.iter().filter(|flag| flag.group == group) {
+            let names: Vec<String> = flag.names.iter().map(|name| format!("`{name}`")).collect();
+            let value = if flag.value.is_empty() {
+                String::new()
+            } else {
+                format!(" `<{}>`", flag.value)
+            };
+            let later = if group == Group::Later {
+                " (not available yet: refused)"
+            } else {
+                ""
+            };
+            let row = format!(
+                "{}{value} | {}{later} | {}",
+                names.join(", "),
+                flag.help,
+                flag.default
+            );
+            // A bar inside a cell would end it.
+            let row = row
+                .replace(" | ", "\0")
+                .replace('|', "\\|")
+                .replace('\0', " | ");
+            writeln!(table, "| {} |", row.trim_end()).expect("a String takes all");
+        }
+    }
+    table
+}
+
+fn help_line(page: &mut String, flag: &Flag) {
+    let indent = if flag.names[0].starts_with("--") {
+        "        "
+    } else {
+        "    "
+    };
+    let value = if flag.value.is_empty() {
+        String::new()
+    } else {
+        format!(" <{}>", flag.value)
+    };
+    let head = format!("{indent}{}{value}", flag.names.join(", "));
+    let default = if flag.default.is_empty() {
+        String::new()
+    } else {
+        format!(" (default: {})", flag.default)
+    };
+    let gap = if head.len() < HELP_COLUMN {
+        " ".repeat(HELP_COLUMN - head.len())
+    } else {
+        format!("\n{}", " ".repeat(HELP_COLUMN))
+    };
+    writeln!(page, "{head}{gap}{}{default}", flag.help).expect("a String takes all");
+}

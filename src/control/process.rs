@@ -1,0 +1,100 @@
+//! The process and its machine: cores, descriptors, pid file, ports file, server id, start-up lines.
+//! Never opens sockets, never ends the process.
+
+mod cores;
+mod files;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Config;
+pub use cores::{UsableCores, pin};
+pub use files::{PidFile, PortsFile, client_urls, interface_addresses};
+
+/// Raises the soft limit on open files to the hard one, as the Go runtime does for the oracle.
+/// Returns the limit in force then; `None` is no limit.
+pub fn raise_open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if limit.current != limit.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
+        return raised.current;
+    }
+    limit.current
+}
+
+/// A fresh server id: the public key of a new server nkey, 56 characters that begin with `N`.
+pub fn new_server_id() -> String {
+    nkeys::KeyPair::new_server().public_key()
+}
+
+/// The first lines of the log, in order: program, version, name, id, and where the configuration came from
+/// (`digest` is that of `-t`, such as `sha256:…`).
+pub fn banner(config: &Config, server_id: &str, file: Option<(&str, &str)>) -> Vec<String> {
+    let name = config.server_name.as_deref().unwrap_or(server_id);
+    let mut lines = vec![
+        format!("Starting {}", crate::cli::PROGRAM),
+        format!("  Version:  {}", env!("CARGO_PKG_VERSION")),
+        format!("  Name:     {name}"),
+        format!("  ID:       {server_id}"),
+    ];
+    if let Some((path, digest)) = file {
+        lines.push(format!("Using configuration file: {path} ({digest})"));
+    }
+    lines
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn server_ids_are_fresh_server_keys() {
+        let (one, two) = (new_server_id(), new_server_id());
+        assert_ne!(one, two);
+        assert_eq!((one.len(), one.as_bytes()[0]), (56, b'N'));
+        assert!(nkeys::KeyPair::from_public_key(&one).is_ok());
+    }
+
+    #[test]
+    fn the_banner_names_the_server() {
+        let config = Config {
+            server_name: Some("one".into()),
+            ..Config::default()
+        };
+        let lines = banner(&config, "NID", Some(("a.conf", "sha256:00"))).join("\n");
+        let version = env!("CARGO_PKG_VERSION");
+        expect![[r#"
+            Starting gannet
+              Version:  VERSION
+              Name:     one
+              ID:       NID
+            Using configuration file: a.conf (sha256:00)"#]]
+        .assert_eq(&lines.replace(version, "VERSION"));
+        assert!(banner(&Config::default(), "NID", None).contains(&"  Name:     NID".to_string()));
+    }
+
+    #[test]
+    fn ipv6_addresses_are_bracketed() {
+        assert_eq!(host_port("::1", 4222), "[::1]:4222");
+        assert_eq!(host_port("localhost", 4222), "localhost:4222");
+    }
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let raised = raise_open_files();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!((raised, limit.current), (limit.maximum, limit.maximum));
+    }
+}
