@@ -1,0 +1,279 @@
+//! Case files: text to [`Case`]s. Owns the script language's syntax; runs nothing.
+//!
+//! A file holds cases, each begun by `== title`. What stands before the first title is the default of every case in it.
+//!
+//! ```text
+//! == title
+//! config:                 a configuration file for the server, indented below by two spaces
+//! file NAME:              another file beside it (an include), likewise
+//! flags: --auth secret    more flags for the server
+//! info                    write INFO out, key by key, instead of the bare word
+//! pings                   the server's own PINGs belong to the transcript (otherwise they are dropped: they come by time)
+//! sort                    runs of consecutive messages on one connection have no fixed order: sort them
+//! merge: A B              who of these gets a message is open: one sorted list for all of them
+//! log: NAME               the server logs to this file of the case's directory, not to stderr
+//! differs: why            gannet differs on purpose, and its own transcript stands in
+//! gannet:                 this block
+//!
+//! open A                  connect and read one thing (INFO); `open A small` has a tiny receive buffer
+//! client A {"name":"x"}   open, CONNECT (verbose is false unless said), wait for the PONG
+//! A> SUB foo 1            send the line and CRLF
+//! A>> SUB foo 1\n         send exactly these bytes
+//! A| PUB foo 5\r|\nhel|lo\r\n   send the pieces, with a round trip on another connection between them
+//! A. PING\r\n             the same, byte by byte
+//! A/ PING\r\n             the bytes as many times as they can be cut in two, each time at another place
+//! 500 A> PUB foo 2\r\nhi  any of the above, repeated
+//! fence A B               PING and wait for its PONG, one after the other
+//! read A 3                wait for three protocol messages
+//! until A -ERR            wait for a message that begins so
+//! closed A                wait for the server to close
+//! cut A                   the same, throwing away what comes before
+//! half A                  close the sending half
+//! drop A                  close
+//! log TEXT                wait for the text in the server's log
+//! signal TERM             INT, TERM, HUP, USR1 or USR2 to the server
+//! exit                    wait for the server to end
+//! run -t -c $config       another process of the same program; $config $port $pid $dir are known
+//! out TEXT                whether its output holds the text
+//! cat NAME                whether the file is in the case's directory, and its lines
+//! ```
+//!
+//! At the end every open connection is fenced twice, so that what must not come has had its chance to.
+
+use crate::escape::{split_pieces, unescape};
+
+/// One script with its server.
+#[derive(Clone, Default)]
+pub struct Case {
+    /// File stem and title.
+    pub name: String,
+    /// Line of the title.
+    pub line: usize,
+    /// The configuration file's text.
+    pub config: Option<String>,
+    /// Further files: name and text.
+    pub files: Vec<(String, String)>,
+    /// Further flags.
+    pub flags: Vec<String>,
+    /// File the server logs to.
+    pub log: Option<String>,
+    /// Write INFO out.
+    pub info: bool,
+    /// Keep the server's PINGs.
+    pub pings: bool,
+    /// Sort consecutive messages.
+    pub sort: bool,
+    /// Connections whose messages are one list.
+    pub merge: Vec<String>,
+    /// Why gannet's transcript is another one.
+    pub differs: Option<String>,
+    /// That transcript.
+    pub gannet: Option<String>,
+    /// What to do, with line numbers.
+    pub steps: Vec<(usize, Step)>,
+}
+
+/// One line of a script. Names are connections.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Connect; the flag asks for a tiny receive buffer.
+    Open(String, bool),
+    /// Connect, CONNECT with these fields, and wait for PONG.
+    Client(String, String),
+    /// Send in one write.
+    Send(String, Vec<u8>),
+    /// Send in pieces.
+    Pieces(String, Vec<Vec<u8>>),
+    /// Do it so many times.
+    Repeat(usize, Box<Step>),
+    /// Wait for the PONG to an own PING.
+    Fence(Vec<String>),
+    /// Wait for so many messages.
+    Read(String, usize),
+    /// Wait for a message with this beginning.
+    Until(String, Vec<u8>),
+    /// Wait for the end.
+    Closed(String),
+    /// Wait for the end, keep nothing.
+    Cut(String),
+    /// Close the sending half.
+    Half(String),
+    /// Close.
+    Drop(String),
+    /// Wait for a text in the log.
+    Log(String),
+    /// Send a signal.
+    Signal(String),
+    /// Wait for the server to end.
+    Exit,
+    /// Run another process to its end.
+    Run(String),
+    /// Look for a text in its output.
+    Out(String),
+    /// Show a file.
+    Cat(String),
+}
+
+/// All cases of one file.
+pub fn parse(stem: &str, text: &str) -> Result<Vec<Case>, String> {
+    let mut reader = Reader {
+        lines: text.lines().collect(),
+        at: 0,
+    };
+    let mut defaults = Case::default();
+    let mut cases: Vec<Case> = Vec::new();
+    while let Some(line) = reader.next() {
+        let at = reader.at;
+        if let Some(title) = line.strip_prefix("== ") {
+            let name = format!("{stem}::{}", title.trim());
+            cases.push(Case {
+                name,
+                line: at,
+                ..defaults.clone()
+            });
+            continue;
+        }
+        let case = cases.last_mut().unwrap_or(&mut defaults);
+        line_of_case(case, line, &mut reader).map_err(|e| format!("{stem}.txt:{at}: {e}"))?;
+    }
+    for case in &cases {
+        check(case).map_err(|e| format!("{stem}.txt:{}: {e}", case.line))?;
+    }
+    Ok(cases)
+}
+
+struct Reader<'a> {
+    lines: Vec<&'a str>,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next line that says something.
+    fn next(&mut self) -> Option<&'a str> {
+        while let Some(line) = self.lines.get(self.at).copied() {
+            self.at += 1;
+            if !line.trim().is_empty() && !line.starts_with('#') {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    /// The indented lines that follow, without their indentation.
+    fn block(&mut self) -> String {
+        let mut block = Vec::new();
+        while let Some(line) = self.lines.get(self.at) {
+            match line.strip_prefix("  ") {
+                Some(inner) => block.push(inner),
+                None if line.is_empty() => block.push(""),
+                None => break,
+            }
+            self.at += 1;
+        }
+        while block.last().is_some_and(|l| l.is_empty()) {
+            block.pop();
+        }
+        block.iter().map(|l| format!("{l}\n")).collect()
+    }
+}
+
+fn check(case: &Case) -> Result<(), String> {
+    if case.steps.is_empty() {
+        return Err("a case without steps".into());
+    }
+    if case.differs.is_some() != case.gannet.is_some() {
+        return Err("`differs:` and `gannet:` belong together".into());
+    }
+    Ok(())
+}
+
+fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<(), String> {
+    if let Some((key, value)) = header(line) {
+        let words = || value.split_whitespace().map(str::to_owned);
+        match key.split_once(' ').unwrap_or((key, "")) {
+            ("config", "") => case.config = Some(reader.block()),
+            ("gannet", "") => case.gannet = Some(reader.block()),
+            ("file", name) => case.files.push((name.to_owned(), reader.block())),
+            ("flags", "") => case.flags = words().collect(),
+            ("merge", "") => case.merge = words().collect(),
+            ("log", "") => case.log = Some(value.to_owned()),
+            ("differs", "") => case.differs = Some(value.to_owned()),
+            _ => unreachable!("header() knows its keys"),
+        }
+        return Ok(());
+    }
+    match line {
+        "info" => case.info = true,
+        "pings" => case.pings = true,
+        "sort" => case.sort = true,
+        _ => case.steps.push((reader.at, step(line)?)),
+    }
+    Ok(())
+}
+
+fn header(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once(':')?;
+    let word = key.split(' ').next().unwrap_or(key);
+    let known = [
+        "config", "gannet", "file", "flags", "merge", "log", "differs",
+    ];
+    let plain = key == word || (word == "file" && key.matches(' ').count() == 1);
+    (plain && known.contains(&word)).then_some((key, value.trim()))
+}
+
+fn step(line: &str) -> Result<Step, String> {
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    if let Ok(times) = word.parse() {
+        return Ok(Step::Repeat(times, Box::new(step(rest)?)));
+    }
+    let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+    let name = || first.to_owned();
+    Ok(match word {
+        "open" => Step::Open(name(), second == "small"),
+        "client" => Step::Client(name(), second.to_owned()),
+        "fence" => Step::Fence(rest.split_whitespace().map(str::to_owned).collect()),
+        "read" => Step::Read(name(), second.parse().map_err(|e| format!("read: {e}"))?),
+        "until" => Step::Until(name(), unescape(second)?),
+        "closed" => Step::Closed(name()),
+        "cut" => Step::Cut(name()),
+        "half" => Step::Half(name()),
+        "drop" => Step::Drop(name()),
+        "log" => Step::Log(rest.to_owned()),
+        "signal" => Step::Signal(rest.to_owned()),
+        "exit" => Step::Exit,
+        "run" => Step::Run(rest.to_owned()),
+        "out" => Step::Out(rest.to_owned()),
+        "cat" => Step::Cat(name()),
+        _ => return send(word, rest),
+    })
+}
+
+fn send(word: &str, rest: &str) -> Result<Step, String> {
+    let end = word
+        .find(|c: char| !c.is_alphanumeric())
+        .unwrap_or(word.len());
+    let (name, how) = (word[..end].to_owned(), &word[end..]);
+    Ok(match how {
+        ">" => Step::Send(name, [unescape(rest)?, b"\r\n".to_vec()].concat()),
+        ">>" => Step::Send(name, unescape(rest)?),
+        "|" => {
+            let pieces: Result<_, _> = split_pieces(rest).iter().map(|p| unescape(p)).collect();
+            Step::Pieces(name, pieces?)
+        }
+        "." => Step::Pieces(name, unescape(rest)?.iter().map(|b| vec![*b]).collect()),
+        "/" => Step::Pieces(name, every_cut(&unescape(rest)?)),
+        _ => return Err(format!("no such step: {word}")),
+    })
+}
+
+/// The bytes again and again, cut after the first, the second, … byte. A piece ends where a cut is, not where the bytes end.
+fn every_cut(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut pieces = Vec::new();
+    let mut left: &[u8] = &[];
+    for cut in 1..bytes.len() {
+        pieces.push([left, &bytes[..cut]].concat());
+        left = &bytes[cut..];
+    }
+    pieces.push(left.to_vec());
+    pieces
+}

@@ -1,0 +1,202 @@
+//! One raw client connection and what it received. Owns the socket and the cutting of bytes into protocol messages;
+//! judges nothing and sends nothing by itself.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+/// Upper bound of every wait, only there to turn a hang into a failure.
+const WAIT: Duration = Duration::from_secs(30);
+const SMALL_RECEIVE_BUFFER_BYTES: usize = 4096;
+
+/// What the next read gave.
+pub enum Next {
+    /// A whole protocol message, payload included, without its last CRLF.
+    Message(Vec<u8>),
+    /// The server closed; the bytes are what came after the last whole message.
+    Closed(Vec<u8>),
+}
+
+/// A connection of a script.
+pub struct Connection {
+    /// Its name in the script.
+    pub name: String,
+    /// Everything received and looked at so far.
+    pub received: Vec<Vec<u8>>,
+    /// The server closed and that has been seen.
+    pub closed: bool,
+    /// The script is done with it.
+    pub dropped: bool,
+    socket: TcpStream,
+    buffer: Vec<u8>,
+    sent: PingCount,
+    pongs: usize,
+}
+
+impl Connection {
+    /// Connects to a server on this machine.
+    pub fn open(name: &str, port: u16, small: bool) -> Result<Connection, String> {
+        let socket = connect(port, small).map_err(|e| format!("{name} cannot connect: {e}"))?;
+        Ok(Connection {
+            name: name.to_owned(),
+            received: Vec::new(),
+            closed: false,
+            dropped: false,
+            socket,
+            buffer: Vec::new(),
+            sent: PingCount::default(),
+            pongs: 0,
+        })
+    }
+
+    /// Sends in one write. A connection the server has closed takes everything.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.sent.see(bytes);
+        match self.socket.write_all(bytes) {
+            Err(e) if is_timeout(&e) => Err(format!(
+                "{} cannot send: the server reads nothing",
+                self.name
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a PING and reads to its PONG, which is not kept.
+    pub fn fence(&mut self) -> Result<(), String> {
+        self.send(b"PING\r\n")?;
+        let wanted = self.sent.pings.max(self.pongs + 1);
+        while self.pongs < wanted && !self.closed {
+            self.read_one("a PONG")?;
+        }
+        if !self.closed {
+            self.received.pop();
+        }
+        Ok(())
+    }
+
+    /// Reads one message, or the end, and keeps it.
+    pub fn read_one(&mut self, waiting_for: &str) -> Result<(), String> {
+        match self.next(waiting_for)? {
+            Next::Message(message) => {
+                self.pongs += usize::from(message == b"PONG");
+                self.received.push(message);
+            }
+            Next::Closed(rest) => {
+                self.closed = true;
+                if !rest.is_empty() {
+                    self.received
+                        .push([b"<cut off> ".as_slice(), &rest].concat());
+                }
+                self.received.push(b"<closed>".to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads to the end and keeps only that.
+    pub fn cut(&mut self) -> Result<(), String> {
+        while !matches!(self.next("the server to close")?, Next::Closed(_)) {}
+        self.closed = true;
+        self.received.push(b"<closed>".to_vec());
+        Ok(())
+    }
+
+    /// Closes the sending half.
+    pub fn half_close(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Closes.
+    pub fn close(&mut self) {
+        self.dropped = true;
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    fn next(&mut self, waiting_for: &str) -> Result<Next, String> {
+        loop {
+            if let Some(end) = message_end(&self.buffer) {
+                let rest = self.buffer.split_off(end);
+                let mut message = std::mem::replace(&mut self.buffer, rest);
+                message.truncate(end - 2);
+                return Ok(Next::Message(message));
+            }
+            let mut chunk = [0; 65536];
+            match self.socket.read(&mut chunk) {
+                Ok(0) => return Ok(Next::Closed(std::mem::take(&mut self.buffer))),
+                Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => {
+                    return Ok(Next::Closed(std::mem::take(&mut self.buffer)));
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if is_timeout(&e) => {
+                    return Err(format!(
+                        "{} waits for {waiting_for} and nothing comes",
+                        self.name
+                    ));
+                }
+                Err(e) => return Err(format!("{} cannot read: {e}", self.name)),
+            }
+        }
+    }
+}
+
+/// A round trip through the server on a connection of its own: what was sent elsewhere before has had time to be read.
+pub fn round_trip(port: u16) -> Result<(), String> {
+    Connection::open("round trip", port, false)?.read_one("INFO")
+}
+
+fn connect(port: u16, small: bool) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    if small {
+        socket.set_recv_buffer_size(SMALL_RECEIVE_BUFFER_BYTES)?;
+    }
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    let socket = TcpStream::from(socket);
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(WAIT))?;
+    socket.set_write_timeout(Some(WAIT))?;
+    Ok(socket)
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Where the first whole message ends, its CRLF included.
+fn message_end(buffer: &[u8]) -> Option<usize> {
+    let line_end = buffer.windows(2).position(|w| w == b"\r\n")? + 2;
+    let line = &buffer[..line_end - 2];
+    if !line.starts_with(b"MSG ") && !line.starts_with(b"HMSG ") {
+        return Some(line_end);
+    }
+    let size = line
+        .rsplit(|b| *b == b' ')
+        .next()
+        .and_then(|n| std::str::from_utf8(n).ok()?.parse::<usize>().ok());
+    let end = line_end + size.map_or(0, |n| n + 2);
+    (buffer.len() >= end).then_some(end)
+}
+
+/// Counts the PINGs in a sent stream: lines that begin so.
+#[derive(Default)]
+struct PingCount {
+    pings: usize,
+    line_head: Vec<u8>,
+}
+
+impl PingCount {
+    fn see(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    self.pings += usize::from(self.line_head.eq_ignore_ascii_case(b"PING"));
+                    self.line_head.clear();
+                }
+                _ if self.line_head.len() < 4 => self.line_head.push(*byte),
+                _ => {}
+            }
+        }
+    }
+}

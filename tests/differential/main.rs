@@ -1,0 +1,155 @@
+//! Differential test: the same scripts (`cases/*.txt`, their language in `case.rs`) against gannet and against the oracle,
+//! nats-server 2.15.1, which `scripts/install-oracle.sh` installs. What the two answer, normalised, must be equal.
+//! Owns the list of tests and the comparison; never talks to a server itself.
+//!
+//! Every case starts its own servers, so that none can disturb another: both are ready in some 10 ms.
+//!
+//! Environment: `GANNET_BIN` (another program to compare; the oracle itself shows that the scripts are stable),
+//! `GANNET_ORACLE` (an oracle already installed), `GANNET_VARIANTS` (words from `1-uring 2-uring 1-epoll 2-epoll`; all
+//! by default), `GANNET_SHOW` (print every transcript).
+
+mod case;
+mod connection;
+mod escape;
+mod run;
+mod server;
+mod transcript;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use similar::TextDiff;
+
+use case::{Case, Step};
+use server::{Program, gannet, oracle};
+
+const VARIANTS: &[&str] = &["1-uring", "2-uring", "1-epoll", "2-epoll"];
+
+/// A case and what the oracle answered, asked once for all variants.
+struct Subject {
+    case: Case,
+    oracle: OnceLock<Result<String, String>>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let cases =
+        match read_cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/cases")) {
+            Ok(cases) => cases,
+            Err(e) => {
+                eprintln!("{e}");
+                return ExitCode::FAILURE;
+            }
+        };
+    let programs = programs();
+    let mut trials = Vec::new();
+    for case in cases {
+        let oracle = OnceLock::new();
+        let subject = Arc::new(Subject { case, oracle });
+        for (variant, program) in &programs {
+            trials.push(trial(&subject, variant, program));
+            if !starts_server(&subject.case) {
+                break;
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The variants of gannet, or the one program that is not gannet.
+fn programs() -> Vec<(String, Program)> {
+    let binary = gannet();
+    let version = Command::new(&binary).arg("--version").output();
+    if version.is_ok_and(|o| o.stdout.starts_with(b"nats-server:")) {
+        let flags = Vec::new();
+        return vec![("itself".into(), Program { binary, flags })];
+    }
+    let chosen = std::env::var("GANNET_VARIANTS").unwrap_or_else(|_| VARIANTS.join(" "));
+    let variant = |name: &str| {
+        let (shards, io) = name.split_once('-').expect("a variant is SHARDS-IO");
+        let flags = ["--shards", shards, "--no-pin", "--io", io]
+            .map(str::to_owned)
+            .to_vec();
+        let binary = binary.clone();
+        (name.to_owned(), Program { binary, flags })
+    };
+    chosen.split_whitespace().map(variant).collect()
+}
+
+fn trial(subject: &Arc<Subject>, variant: &str, program: &Program) -> Trial {
+    let name = format!("{} [{variant}]", subject.case.name);
+    let (subject, program) = (Arc::clone(subject), program.clone());
+    Trial::test(name, move || {
+        compare(&subject, &program).map_err(Failed::from)
+    })
+}
+
+/// Runs both and compares.
+fn compare(subject: &Subject, program: &Program) -> Result<(), String> {
+    let case = &subject.case;
+    let oracle_itself = program.flags.is_empty();
+    let oracle = subject.oracle.get_or_init(|| {
+        let (binary, flags) = (oracle().to_owned(), Vec::new());
+        run::run(case, &Program { binary, flags })
+    });
+    let oracle = oracle.as_ref().map_err(|e| format!("the oracle: {e}"))?;
+    if std::env::var_os("GANNET_SHOW").is_some() {
+        println!("== {}\n{oracle}", case.name);
+    }
+    if oracle.is_empty() {
+        return Err("the transcript is empty: the case shows nothing".into());
+    }
+    let expected = match &case.gannet {
+        Some(own) if own == oracle => {
+            return Err("`differs:`, and yet the oracle answers the same".into());
+        }
+        Some(own) if !oracle_itself => own,
+        _ => oracle,
+    };
+    let got = run::run(case, program).map_err(|e| format!("{e}--- expected\n{expected}"))?;
+    if got == *expected {
+        return Ok(());
+    }
+    let diff = TextDiff::from_lines(expected.as_str(), got.as_str());
+    let diff = diff
+        .unified_diff()
+        .context_radius(5)
+        .header("expected", "gannet")
+        .to_string();
+    Err(format!(
+        "tests/differential/cases, {} (line {}):\n{diff}",
+        case.name, case.line
+    ))
+}
+
+fn starts_server(case: &Case) -> bool {
+    let needs = |step: &Step| match step {
+        Step::Run(arguments) => arguments.contains("$port") || arguments.contains("$pid"),
+        Step::Out(_) | Step::Cat(_) => false,
+        _ => true,
+    };
+    case.steps.iter().any(|(_, step)| needs(step))
+}
+
+fn read_cases(directory: &Path) -> Result<Vec<Case>, String> {
+    let entries =
+        std::fs::read_dir(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    let mut paths: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    paths.retain(|p| p.extension().is_some_and(|x| x == "txt"));
+    paths.sort();
+    let mut cases: Vec<Case> = Vec::new();
+    for path in paths {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let text =
+            std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        cases.extend(case::parse(&stem, &text)?);
+    }
+    for pair in cases.windows(2) {
+        if pair[0].name == pair[1].name {
+            return Err(format!("two cases are called {}", pair[0].name));
+        }
+    }
+    Ok(cases)
+}

@@ -1,0 +1,279 @@
+//! Runs one case against one program. Owns the meaning of every step; what is compared is made in `transcript`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::case::{Case, Step};
+use crate::connection::{Connection, round_trip};
+use crate::server::{Output, Program, Server};
+use crate::transcript;
+
+const CONFIG: &str = "server.conf";
+
+/// Runs the case. An error carries the transcript up to there and the server's log.
+pub fn run(case: &Case, program: &Program) -> Result<String, String> {
+    let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
+    write_files(case, directory.path()).map_err(|e| e.to_string())?;
+    let mut run = Run {
+        case,
+        program,
+        directory,
+        server: None,
+        exited: false,
+        connections: Vec::new(),
+        process: Vec::new(),
+        output: None,
+    };
+    let done = run.steps();
+    let text = transcript::render(case, &run.process, &run.connections);
+    match done {
+        Ok(()) => Ok(text),
+        Err(e) => Err(format!(
+            "{e}\n--- so far\n{text}--- log\n{}",
+            run.log_text()
+        )),
+    }
+}
+
+struct Run<'a> {
+    case: &'a Case,
+    program: &'a Program,
+    directory: TempDir,
+    server: Option<Server>,
+    exited: bool,
+    connections: Vec<Connection>,
+    process: Vec<String>,
+    output: Option<Output>,
+}
+
+impl Run<'_> {
+    fn steps(&mut self) -> Result<(), String> {
+        for (line, step) in &self.case.steps {
+            self.step(step).map_err(|e| format!("line {line}: {e}"))?;
+        }
+        for _ in 0..2 {
+            self.fence_all()?;
+        }
+        self.server_lives()
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Open(name, small) => self.open(name, *small)?,
+            Step::Client(name, fields) => self.client(name, fields)?,
+            Step::Send(name, bytes) => self.connection(name)?.send(bytes)?,
+            Step::Pieces(name, pieces) => self.pieces(name, pieces)?,
+            Step::Repeat(times, step) => (0..*times).try_for_each(|_| self.step(step))?,
+            Step::Fence(names) => names.iter().try_for_each(|n| self.connection(n)?.fence())?,
+            Step::Read(name, count) => self.read(name, *count)?,
+            Step::Until(name, head) => self.until(name, head)?,
+            Step::Closed(name) => self.until(name, b"<closed>")?,
+            Step::Cut(name) => self.connection(name)?.cut()?,
+            Step::Half(name) => self.connection(name)?.half_close(),
+            Step::Drop(name) => self.connection(name)?.close(),
+            Step::Log(text) => self.server()?.wait_for_log(text)?,
+            Step::Signal(name) => self.server()?.signal(name)?,
+            Step::Exit => self.exit()?,
+            Step::Run(arguments) => self.run(arguments)?,
+            Step::Out(text) => self.out(text)?,
+            Step::Cat(name) => self.cat(name),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, name: &str, small: bool) -> Result<(), String> {
+        let port = self.server()?.port;
+        if self.connections.iter().any(|c| c.name == name) {
+            return Err(format!("{name} is already there"));
+        }
+        let mut connection = Connection::open(name, port, small)?;
+        let greeted = connection.read_one("INFO");
+        self.connections.push(connection);
+        greeted
+    }
+
+    fn client(&mut self, name: &str, fields: &str) -> Result<(), String> {
+        let (name, small) = name
+            .strip_suffix('!')
+            .map_or((name, false), |name| (name, true));
+        let mut connect = json!({"verbose": false});
+        if !fields.is_empty() {
+            let more: Value = serde_json::from_str(fields).map_err(|e| format!("{fields}: {e}"))?;
+            let more = more
+                .as_object()
+                .ok_or("the fields of CONNECT are a JSON object")?;
+            connect
+                .as_object_mut()
+                .expect("made above")
+                .extend(more.clone());
+        }
+        self.open(name, small)?;
+        let connection = self.connection(name)?;
+        connection.send(format!("CONNECT {connect}\r\n").as_bytes())?;
+        connection.fence()
+    }
+
+    fn pieces(&mut self, name: &str, pieces: &[Vec<u8>]) -> Result<(), String> {
+        let port = self.server()?.port;
+        for (i, piece) in pieces.iter().enumerate() {
+            if i > 0 {
+                round_trip(port)?;
+            }
+            self.connection(name)?.send(piece)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, name: &str, count: usize) -> Result<(), String> {
+        let connection = self.connection(name)?;
+        for i in 0..count {
+            if connection.closed {
+                break;
+            }
+            connection.read_one(&format!("message {} of {count}", i + 1))?;
+        }
+        Ok(())
+    }
+
+    fn until(&mut self, name: &str, head: &[u8]) -> Result<(), String> {
+        let connection = self.connection(name)?;
+        while !connection.closed {
+            connection.read_one(&format!("{:?}", String::from_utf8_lossy(head)))?;
+            if connection
+                .received
+                .last()
+                .is_some_and(|m| m.starts_with(head))
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fence_all(&mut self) -> Result<(), String> {
+        let open = self
+            .connections
+            .iter_mut()
+            .filter(|c| !c.closed && !c.dropped);
+        open.into_iter()
+            .try_for_each(|c| c.fence().map_err(|e| format!("at the end: {e}")))
+    }
+
+    fn exit(&mut self) -> Result<(), String> {
+        let status = self.server()?.exit()?;
+        self.exited = true;
+        self.process.push(format!("server: {status}"));
+        Ok(())
+    }
+
+    fn run(&mut self, arguments: &str) -> Result<(), String> {
+        let words = arguments.split_whitespace();
+        let words: Result<Vec<_>, _> = words.map(|w| self.known(w)).collect();
+        let output = self.program.run(self.directory.path(), &words?)?;
+        self.process
+            .push(format!("run {arguments}: {}", output.status));
+        let lines = lines_blamed(&output.text);
+        if !output.status.success() && !lines.is_empty() {
+            self.process.push(format!("  lines {lines:?}"));
+        }
+        self.output = Some(output);
+        Ok(())
+    }
+
+    fn out(&mut self, text: &str) -> Result<(), String> {
+        let output = self.output.as_ref().ok_or("`out` without a `run`")?;
+        let answer = if output.text.contains(text) {
+            "says"
+        } else {
+            "does not say"
+        };
+        self.process.push(format!("  {answer} {text:?}"));
+        Ok(())
+    }
+
+    fn cat(&mut self, name: &str) {
+        let known = std::fs::read_to_string(self.directory.path().join(name));
+        let pid = self
+            .server
+            .as_ref()
+            .map_or(String::new(), |s| s.pid().to_string());
+        match known {
+            Ok(text) => self
+                .process
+                .push(format!("{name}: {:?}", text.replace(&pid, "PID"))),
+            Err(e) => self.process.push(format!("{name}: {}", e.kind())),
+        }
+    }
+
+    /// Puts `$config`, `$dir`, `$port` and `$pid` in.
+    fn known(&mut self, word: &str) -> Result<String, String> {
+        let mut word = word.replace("$config", CONFIG);
+        word = word.replace("$dir", &self.directory.path().to_string_lossy());
+        if word.contains("$port") {
+            word = word.replace("$port", &self.server()?.port.to_string());
+        }
+        if word.contains("$pid") {
+            word = word.replace("$pid", &self.server()?.pid().to_string());
+        }
+        Ok(word)
+    }
+
+    fn connection(&mut self, name: &str) -> Result<&mut Connection, String> {
+        let found = self.connections.iter_mut().find(|c| c.name == name);
+        found.ok_or_else(|| format!("no connection {name}"))
+    }
+
+    /// The case's server, started when it is first needed.
+    fn server(&mut self) -> Result<&mut Server, String> {
+        if self.server.is_none() {
+            let mut flags = self.case.flags.clone();
+            if self.case.config.is_some() {
+                flags.extend(["-c".into(), CONFIG.into()]);
+            }
+            let started =
+                self.program
+                    .start(self.directory.path(), &flags, self.case.log.as_deref());
+            self.server = Some(started.map_err(|e| format!("the server does not start: {e}"))?);
+        }
+        Ok(self.server.as_mut().expect("just made"))
+    }
+
+    fn server_lives(&mut self) -> Result<(), String> {
+        let exited = self.exited;
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        match server.ended() {
+            Some(status) if !exited => Err(format!("the server ended: {status}")),
+            _ if server.log_text().contains("panicked at") => Err("the server panicked".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn log_text(&self) -> String {
+        self.server.as_ref().map_or(String::new(), Server::log_text)
+    }
+}
+
+fn write_files(case: &Case, directory: &Path) -> std::io::Result<()> {
+    let config = case.config.iter().map(|text| (CONFIG, text));
+    let files = case.files.iter().map(|(name, text)| (name.as_str(), text));
+    config
+        .chain(files)
+        .try_for_each(|(name, text)| std::fs::write(directory.join(name), text))
+}
+
+/// The line numbers that an error text names, as `file:3:1` or `line 3`.
+fn lines_blamed(text: &str) -> Vec<u32> {
+    let number = |s: &str| -> Option<u32> {
+        let digits: String = s.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    };
+    let after = |mark: &str| -> Vec<u32> { text.split(mark).skip(1).filter_map(number).collect() };
+    let mut lines = [after(".conf:"), after("on line ")].concat();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
+}

@@ -1,0 +1,93 @@
+//! Transcripts: what a script saw, normalised to text that may be compared. Owns every rule of normalisation.
+
+use serde_json::Value;
+
+use crate::case::Case;
+use crate::connection::Connection;
+use crate::escape::escape;
+
+/// Keys of INFO whose value is the server's own: only that they are there is compared.
+const IDENTITY: &[&str] = &[
+    "server_id",
+    "server_name",
+    "nonce",
+    "client_id",
+    "port",
+    "version",
+];
+
+/// Keys of INFO that are left out of the comparison, and why.
+const IGNORED: &[(&str, &str)] = &[
+    ("go", "the compiler's version; gannet has none to tell"),
+    ("git_commit", "the build's identity"),
+    ("xkey", "a key that only authentication callouts use"),
+    (
+        "jetstream",
+        "no JetStream here yet: the oracle leaves it out as well unless it is on",
+    ),
+    ("api_lvl", "the level of the JetStream API"),
+];
+
+/// The transcript of a case: the processes' part, then each connection's.
+pub fn render(case: &Case, process: &[String], connections: &[Connection]) -> String {
+    let mut text: String = process.iter().map(|l| format!("{l}\n")).collect();
+    let mut merged = Vec::new();
+    for connection in connections {
+        let lines = connection_lines(case, connection);
+        if case.merge.contains(&connection.name) {
+            merged.extend(lines);
+        } else {
+            push_lines(&mut text, &connection.name, &lines);
+        }
+    }
+    merged.sort();
+    push_lines(&mut text, &case.merge.join("+"), &merged);
+    text
+}
+
+fn connection_lines(case: &Case, connection: &Connection) -> Vec<String> {
+    let pings_count = |m: &[u8]| case.pings || m != b"PING";
+    let received = connection.received.iter().filter(|m| pings_count(m));
+    let mut lines: Vec<String> = received.map(|m| message(case, m)).collect();
+    if case.sort {
+        lines
+            .chunk_by_mut(|a, b| is_delivery(a) && is_delivery(b))
+            .for_each(<[String]>::sort);
+    }
+    lines
+}
+
+fn is_delivery(line: &str) -> bool {
+    line.starts_with("MSG ") || line.starts_with("HMSG ")
+}
+
+fn push_lines(text: &mut String, name: &str, lines: &[String]) {
+    for line in lines {
+        text.push_str(&format!("{name}: {line}\n"));
+    }
+}
+
+fn message(case: &Case, bytes: &[u8]) -> String {
+    match bytes.strip_prefix(b"INFO ") {
+        Some(json) => match serde_json::from_slice::<Value>(json) {
+            Ok(Value::Object(fields)) if case.info => info(fields),
+            Ok(Value::Object(_)) => "INFO".into(),
+            _ => format!("INFO that is not a JSON object: {}", escape(json)),
+        },
+        None => escape(bytes),
+    }
+}
+
+fn info(fields: serde_json::Map<String, Value>) -> String {
+    let mut keys: Vec<String> = fields
+        .into_iter()
+        .filter(|(key, _)| !IGNORED.iter().any(|(ignored, _)| ignored == key))
+        .map(|(key, value)| match value {
+            Value::String(_) if IDENTITY.contains(&key.as_str()) => format!("  {key}: a text"),
+            Value::Number(_) if IDENTITY.contains(&key.as_str()) => format!("  {key}: a number"),
+            value => format!("  {key}: {value}"),
+        })
+        .collect();
+    keys.sort();
+    format!("INFO\n{}", keys.join("\n"))
+}
