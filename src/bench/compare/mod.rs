@@ -1,0 +1,241 @@
+//! `gannet bench compare`: two servers on the same work, in alternation. Owns the order of the measurements
+//! and the files; never measures itself.
+
+mod chart;
+mod machine;
+mod measure;
+mod result;
+mod rows;
+mod server;
+mod stats;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::measure::{Times, measure};
+use self::result::{Comparison, RowResult, SideResult};
+use self::rows::{ROWS, Row};
+use self::server::{Cores, Side};
+use super::flags::{self, Flag, Options};
+
+/// The flags of `gannet bench compare`.
+pub const COMPARE_FLAGS: &[&Flag] = &[
+    &flags::SIDE_A,
+    &flags::SIDE_B,
+    &flags::ROWS,
+    &flags::PAIRS,
+    &flags::SECONDS,
+    &flags::WARMUP,
+    &flags::SPIN,
+    &flags::SERVER_CORE,
+    &flags::GENERATOR_CORE,
+    &flags::OUT,
+    &flags::LIST,
+    &flags::HELP,
+];
+
+/// The flags of `gannet bench chart`.
+pub const CHART_FLAGS: &[&Flag] = &[&flags::INPUT, &flags::OUT, &flags::SVG, &flags::HELP];
+
+/// Measures the rows asked for, prints the table and writes the results. An error if a row failed.
+pub fn compare(options: &Options) -> Result<(), String> {
+    let rows = selected(options.text(&flags::ROWS).unwrap_or_default());
+    if options.has(&flags::LIST) {
+        rows.iter()
+            .for_each(|row| println!("{:<22} {}", row.key, row.title));
+        return Ok(());
+    }
+    let plan = Plan::from(options)?;
+    let mut comparison = plan.announce()?;
+    let file = plan
+        .out
+        .as_ref()
+        .map(|directory| directory.join(plan.file_name()));
+    for row in &rows {
+        let result = plan.measure_row(row);
+        comparison.rows.push(result);
+        if let Some(file) = &file {
+            write_json(file, &comparison)?;
+        }
+    }
+    println!("\n{}", table::markdown(&comparison));
+    if let Some(file) = file {
+        eprintln!("written to {}", file.display());
+    }
+    match comparison
+        .rows
+        .iter()
+        .filter(|row| row.failure.is_some())
+        .count()
+    {
+        0 => Ok(()),
+        failed => Err(format!("{failed} rows failed")),
+    }
+}
+
+/// Draws a result as an SVG.
+pub fn chart(options: &Options) -> Result<(), String> {
+    let input = match options.text(&flags::INPUT) {
+        Some(file) => PathBuf::from(file),
+        None => newest(Path::new(options.text(&flags::OUT).unwrap_or_default()))?,
+    };
+    let text = fs::read_to_string(&input).map_err(|e| format!("{}: {e}", input.display()))?;
+    let comparison: Comparison =
+        serde_json::from_str(&text).map_err(|e| format!("{}: {e}", input.display()))?;
+    let svg = options.text(&flags::SVG).unwrap_or_default();
+    fs::write(svg, chart::svg(&comparison)).map_err(|e| format!("{svg}: {e}"))?;
+    println!("{} drawn to {svg}", input.display());
+    Ok(())
+}
+
+struct Plan {
+    a: Side,
+    b: Side,
+    pairs: usize,
+    cores: Cores,
+    times: Times,
+    out: Option<PathBuf>,
+    began: jiff::Zoned,
+}
+
+impl Plan {
+    fn from(options: &Options) -> Result<Plan, String> {
+        let own = std::env::current_exe()
+            .map_err(|e| e.to_string())?
+            .display()
+            .to_string();
+        let seconds = |flag| {
+            Ok::<_, String>(Duration::from_secs_f64(
+                options.value::<f64>(flag)?.clamp(0.01, 60.0),
+            ))
+        };
+        let out = options
+            .text(&flags::OUT)
+            .filter(|out| *out != "-")
+            .map(PathBuf::from);
+        Ok(Plan {
+            a: Side::parse(options.text(&flags::SIDE_A).unwrap_or(&own))?,
+            b: Side::parse(options.text(&flags::SIDE_B).unwrap_or_default())?,
+            pairs: options.positive(&flags::PAIRS)?,
+            cores: Cores {
+                server: options.value(&flags::SERVER_CORE)?,
+                generator: options.value(&flags::GENERATOR_CORE)?,
+                spin_us: options.value(&flags::SPIN)?,
+            },
+            times: Times {
+                warmup: seconds(&flags::WARMUP)?,
+                measured: seconds(&flags::SECONDS)?,
+            },
+            out,
+            began: jiff::Zoned::now(),
+        })
+    }
+
+    fn announce(&self) -> Result<Comparison, String> {
+        let side = |side: &Side| {
+            Ok::<_, String>(SideResult {
+                name: side.name(),
+                version: side.version()?,
+            })
+        };
+        Ok(Comparison {
+            date: self.began.strftime("%Y-%m-%d %H:%M").to_string(),
+            machine: machine::describe(),
+            a: side(&self.a)?,
+            b: side(&self.b)?,
+            seconds: self.times.measured.as_secs_f64(),
+            rows: Vec::new(),
+        })
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}.json", self.began.strftime("%Y-%m-%dT%H-%M-%S"))
+    }
+
+    /// Every second pair begins with the other server, so that a drift of the machine favours neither.
+    fn measure_row(&self, row: &Row) -> RowResult {
+        let mut result = RowResult::new(row);
+        for pair in 0..self.pairs {
+            let order = if pair % 2 == 0 {
+                [true, false]
+            } else {
+                [false, true]
+            };
+            for first in order {
+                let side = if first { &self.a } else { &self.b };
+                match measure(row, side, self.cores, self.times) {
+                    Ok(sample) if first => result.a.push(sample),
+                    Ok(sample) => result.b.push(sample),
+                    Err(error) => {
+                        result.failure = Some(format!("{}: {error}", side.name()));
+                        break;
+                    }
+                }
+            }
+            result.judge(row);
+            eprintln!("{}", one_line(&result));
+            if result.failure.is_some() {
+                break;
+            }
+        }
+        result
+    }
+}
+
+fn one_line(result: &RowResult) -> String {
+    let last = |samples: &[result::Sample]| {
+        let Some(sample) = samples.last() else {
+            return "–".to_owned();
+        };
+        let parts = [
+            sample.per_second.map(|rate| format!("{rate:.0}/s")),
+            sample.cpu_ns.map(|ns| format!("{ns:.1} ns")),
+            sample
+                .latency
+                .map(|latency| format!("p50 {:.1} µs", latency.p50 / 1000.0)),
+            sample.bytes.map(|bytes| format!("{bytes:.0} B")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    };
+    let failure = result
+        .failure
+        .as_ref()
+        .map_or_else(String::new, |failure| format!("  FAILED: {failure}"));
+    format!(
+        "{:<22} A {:<36} B {}{failure}",
+        result.key,
+        last(&result.a),
+        last(&result.b)
+    )
+}
+
+fn selected(patterns: &str) -> Vec<&'static Row> {
+    let wanted = |row: &&Row| {
+        patterns
+            .split(',')
+            .any(|pattern| row.key.contains(pattern.trim()))
+    };
+    ROWS.iter().filter(wanted).collect()
+}
+
+fn write_json(file: &Path, comparison: &Comparison) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(comparison).map_err(|e| e.to_string())? + "\n";
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    }
+    fs::write(file, text).map_err(|e| format!("{}: {e}", file.display()))
+}
+
+/// The last by name: file names begin with the date.
+fn newest(directory: &Path) -> Result<PathBuf, String> {
+    let entries = fs::read_dir(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    let files = entries.flatten().map(|entry| entry.path());
+    let json = files.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
+    json.max()
+        .ok_or_else(|| format!("{}: no results", directory.display()))
+}
