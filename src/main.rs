@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let outcome = words().and_then(|words| match cli::parse(&words) {
         Invocation::Print(output) => Ok(print(&output)),
         Invocation::Signal(request) => signals::send(&request).map(|()| ExitCode::SUCCESS),
-        Invocation::Bench(words) => bench(&words),
+        Invocation::Bench(words) => Ok(gannet::bench::run(&words)),
         Invocation::CheckConfig(file) => check_config(&file),
         Invocation::Run(flags) => run(&flags),
     });
@@ -76,10 +76,6 @@ fn load(file: &Path) -> Result<Loaded, String> {
 
 fn texts(errors: &[config::ConfigError]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
-}
-
-fn bench(_words: &[String]) -> Result<ExitCode, String> {
-    Err("bench is not available in gannet yet".into())
 }
 
 fn print(output: &Output) -> ExitCode {
