@@ -10,13 +10,14 @@
 //! info                    write INFO out, key by key, instead of the bare word
 //! pings                   the server's own PINGs belong to the transcript (otherwise they are dropped: they come by time)
 //! sort                    runs of consecutive messages on one connection have no fixed order: sort them
+//! anysid                  which subscription of a connection gets a message is open: sids are not compared
 //! merge: A B              who of these gets a message is open: one sorted list for all of them
 //! log: NAME               the server logs to this file of the case's directory, not to stderr
 //! differs: why            gannet differs on purpose, and its own transcript stands in
 //! gannet:                 this block
 //!
 //! open A                  connect and read one thing (INFO); `open A small` has a tiny receive buffer
-//! client A {"name":"x"}   open, CONNECT (verbose is false unless said), wait for the PONG
+//! client A {"name":"x"}   open, CONNECT (verbose is false unless said), wait for the PONG; `client A!` is small
 //! A> SUB foo 1            send the line and CRLF
 //! A>> SUB foo 1\n         send exactly these bytes
 //! A| PUB foo 5\r|\nhel|lo\r\n   send the pieces, with a round trip on another connection between them
@@ -35,7 +36,7 @@
 //! exit                    wait for the server to end
 //! run -t -c $config       another process of the same program; $config $port $pid $dir are known
 //! out TEXT                whether its output holds the text
-//! cat NAME                whether the file is in the case's directory, and its lines
+//! cat NAME                a file of the case's directory; a leading `*` stands for any beginning
 //! ```
 //!
 //! At the end every open connection is fenced twice, so that what must not come has had its chance to.
@@ -63,6 +64,8 @@ pub struct Case {
     pub pings: bool,
     /// Sort consecutive messages.
     pub sort: bool,
+    /// Do not compare sids.
+    pub anysid: bool,
     /// Connections whose messages are one list.
     pub merge: Vec<String>,
     /// Why gannet's transcript is another one.
@@ -206,6 +209,7 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
         "info" => case.info = true,
         "pings" => case.pings = true,
         "sort" => case.sort = true,
+        "anysid" => case.anysid = true,
         _ => case.steps.push((reader.at, step(line)?)),
     }
     Ok(())
