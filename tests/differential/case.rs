@@ -17,7 +17,7 @@
 //! gannet:                 this block
 //!
 //! open A                  connect and read one thing (INFO); `open A small` has a tiny receive buffer
-//! client A {"name":"x"}   open, CONNECT (verbose is false unless said), wait for the PONG; `client A!` is small
+//! client A {"name":"x"}   open, CONNECT (neither verbose nor pedantic unless said), wait for the PONG; `client A!` is small
 //! A> SUB foo 1            send the line and CRLF
 //! A>> SUB foo 1\n         send exactly these bytes
 //! A| PUB foo 5\r|\nhel|lo\r\n   send the pieces, with a round trip on another connection between them

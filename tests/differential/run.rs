@@ -98,7 +98,7 @@ impl Run<'_> {
         let (name, small) = name
             .strip_suffix('!')
             .map_or((name, false), |name| (name, true));
-        let mut connect = json!({"verbose": false});
+        let mut connect = json!({"verbose": false, "pedantic": false});
         if !fields.is_empty() {
             let more: Value = serde_json::from_str(fields).map_err(|e| format!("{fields}: {e}"))?;
             let more = more
