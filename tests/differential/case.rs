@@ -5,6 +5,8 @@
 //! ```text
 //! == title
 //! config:                 a configuration file for the server, indented below by two spaces
+//! crlf                    the lines of the configuration end with CRLF
+//! chop                    it ends without a line end
 //! file NAME:              another file beside it (an include), likewise
 //! flags: --auth secret    more flags for the server
 //! info                    write INFO out, key by key, instead of the bare word
@@ -34,7 +36,9 @@
 //! log TEXT                wait for the text in the server's log
 //! signal TERM             INT, TERM, HUP, USR1 or USR2 to the server
 //! exit                    wait for the server to end
-//! run -t -c $config       another process of the same program; $config $port $pid $dir are known
+//! run -t -c $config       another process of the same program, its exit status and the lines of the file it blames;
+//!                         $config $port $pid $dir are known
+//! try -t -c $config       the same, and the lines it blames are not compared: the oracle names none, or not the true one
 //! out TEXT                whether its output holds the text
 //! cat NAME                a file of the case's directory; a leading `*` stands for any beginning
 //! ```
@@ -109,8 +113,8 @@ pub enum Step {
     Signal(String),
     /// Wait for the server to end.
     Exit,
-    /// Run another process to its end.
-    Run(String),
+    /// Run another process to its end; the flag asks for the lines it blames.
+    Run(String, bool),
     /// Look for a text in its output.
     Out(String),
     /// Show a file.
@@ -180,6 +184,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+impl Case {
+    fn rewrite(&mut self, how: impl Fn(&str) -> String) -> Result<(), String> {
+        let text = self
+            .config
+            .as_mut()
+            .ok_or("`crlf` and `chop` come after `config:`")?;
+        *text = how(text);
+        Ok(())
+    }
+}
+
 fn check(case: &Case) -> Result<(), String> {
     if case.steps.is_empty() {
         return Err("a case without steps".into());
@@ -209,6 +224,8 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
         "info" => case.info = true,
         "pings" => case.pings = true,
         "sort" => case.sort = true,
+        "crlf" => case.rewrite(|text| text.replace('\n', "\r\n"))?,
+        "chop" => case.rewrite(|text| text.trim_end().to_owned())?,
         "anysid" => case.anysid = true,
         _ => case.steps.push((reader.at, step(line)?)),
     }
@@ -245,7 +262,8 @@ fn step(line: &str) -> Result<Step, String> {
         "log" => Step::Log(rest.to_owned()),
         "signal" => Step::Signal(rest.to_owned()),
         "exit" => Step::Exit,
-        "run" => Step::Run(rest.to_owned()),
+        "run" => Step::Run(rest.to_owned(), true),
+        "try" => Step::Run(rest.to_owned(), false),
         "out" => Step::Out(rest.to_owned()),
         "cat" => Step::Cat(name()),
         _ => return send(word, rest),

@@ -76,7 +76,7 @@ impl Run<'_> {
             Step::Log(text) => self.server()?.wait_for_log(text)?,
             Step::Signal(name) => self.server()?.signal(name)?,
             Step::Exit => self.exit()?,
-            Step::Run(arguments) => self.run(arguments)?,
+            Step::Run(arguments, blame) => self.run(arguments, *blame)?,
             Step::Out(text) => self.out(text)?,
             Step::Cat(name) => self.cat(name)?,
         }
@@ -168,14 +168,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn run(&mut self, arguments: &str) -> Result<(), String> {
+    fn run(&mut self, arguments: &str, blame: bool) -> Result<(), String> {
         let words = arguments.split_whitespace();
         let words: Result<Vec<_>, _> = words.map(|w| self.known(w)).collect();
         let output = self.program.run(self.directory.path(), &words?)?;
         self.process
             .push(format!("run {arguments}: {}", output.status));
         let lines = lines_blamed(&output.text);
-        if !output.status.success() && !lines.is_empty() {
+        if blame && !output.status.success() {
             self.process.push(format!("  lines {lines:?}"));
         }
         self.output = Some(output);
@@ -196,13 +196,17 @@ impl Run<'_> {
     fn cat(&mut self, name: &str) -> Result<(), String> {
         let path = self.known(name)?;
         let text = read_matching(self.directory.path(), &path);
-        let text = text.map(|text| self.anonymous(&text)).unwrap_or_else(|| "not there".into());
+        let text = text
+            .map(|text| self.anonymous(&text))
+            .unwrap_or_else(|| "not there".into());
         self.process.push(format!("{name}: {text}"));
         Ok(())
     }
 
     fn anonymous(&self, text: &str) -> String {
-        let Some(server) = &self.server else { return format!("{text:?}") };
+        let Some(server) = &self.server else {
+            return format!("{text:?}");
+        };
         let text = text.replace(&server.pid().to_string(), "PID");
         format!("{:?}", text.replace(&format!(":{}", server.port), ":PORT"))
     }
