@@ -5,18 +5,21 @@
 //! ```text
 //! == title
 //! config:                 a configuration file for the server, indented below by two spaces
+//! crlf                    the lines of the configuration end with CRLF
+//! chop                    it ends without a line end
 //! file NAME:              another file beside it (an include), likewise
 //! flags: --auth secret    more flags for the server
 //! info                    write INFO out, key by key, instead of the bare word
 //! pings                   the server's own PINGs belong to the transcript (otherwise they are dropped: they come by time)
 //! sort                    runs of consecutive messages on one connection have no fixed order: sort them
+//! anysid                  which subscription of a connection gets a message is open: sids are not compared
 //! merge: A B              who of these gets a message is open: one sorted list for all of them
 //! log: NAME               the server logs to this file of the case's directory, not to stderr
 //! differs: why            gannet differs on purpose, and its own transcript stands in
 //! gannet:                 this block
 //!
 //! open A                  connect and read one thing (INFO); `open A small` has a tiny receive buffer
-//! client A {"name":"x"}   open, CONNECT (verbose is false unless said), wait for the PONG
+//! client A {"name":"x"}   open, CONNECT (neither verbose nor pedantic unless said), wait for the PONG; `client A!` is small
 //! A> SUB foo 1            send the line and CRLF
 //! A>> SUB foo 1\n         send exactly these bytes
 //! A| PUB foo 5\r|\nhel|lo\r\n   send the pieces, with a round trip on another connection between them
@@ -33,9 +36,11 @@
 //! log TEXT                wait for the text in the server's log
 //! signal TERM             INT, TERM, HUP, USR1 or USR2 to the server
 //! exit                    wait for the server to end
-//! run -t -c $config       another process of the same program; $config $port $pid $dir are known
+//! run -t -c $config       another process of the same program, its exit status and the lines of the file it blames;
+//!                         $config $port $pid $dir are known
+//! try -t -c $config       the same, and the lines it blames are not compared: the oracle names none, or not the true one
 //! out TEXT                whether its output holds the text
-//! cat NAME                whether the file is in the case's directory, and its lines
+//! cat NAME                a file of the case's directory; a leading `*` stands for any beginning
 //! ```
 //!
 //! At the end every open connection is fenced twice, so that what must not come has had its chance to.
@@ -63,6 +68,8 @@ pub struct Case {
     pub pings: bool,
     /// Sort consecutive messages.
     pub sort: bool,
+    /// Do not compare sids.
+    pub anysid: bool,
     /// Connections whose messages are one list.
     pub merge: Vec<String>,
     /// Why gannet's transcript is another one.
@@ -106,8 +113,8 @@ pub enum Step {
     Signal(String),
     /// Wait for the server to end.
     Exit,
-    /// Run another process to its end.
-    Run(String),
+    /// Run another process to its end; the flag asks for the lines it blames.
+    Run(String, bool),
     /// Look for a text in its output.
     Out(String),
     /// Show a file.
@@ -177,6 +184,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+impl Case {
+    fn rewrite(&mut self, how: impl Fn(&str) -> String) -> Result<(), String> {
+        let text = self
+            .config
+            .as_mut()
+            .ok_or("`crlf` and `chop` come after `config:`")?;
+        *text = how(text);
+        Ok(())
+    }
+}
+
 fn check(case: &Case) -> Result<(), String> {
     if case.steps.is_empty() {
         return Err("a case without steps".into());
@@ -206,6 +224,9 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
         "info" => case.info = true,
         "pings" => case.pings = true,
         "sort" => case.sort = true,
+        "crlf" => case.rewrite(|text| text.replace('\n', "\r\n"))?,
+        "chop" => case.rewrite(|text| text.trim_end().to_owned())?,
+        "anysid" => case.anysid = true,
         _ => case.steps.push((reader.at, step(line)?)),
     }
     Ok(())
@@ -241,7 +262,8 @@ fn step(line: &str) -> Result<Step, String> {
         "log" => Step::Log(rest.to_owned()),
         "signal" => Step::Signal(rest.to_owned()),
         "exit" => Step::Exit,
-        "run" => Step::Run(rest.to_owned()),
+        "run" => Step::Run(rest.to_owned(), true),
+        "try" => Step::Run(rest.to_owned(), false),
         "out" => Step::Out(rest.to_owned()),
         "cat" => Step::Cat(name()),
         _ => return send(word, rest),

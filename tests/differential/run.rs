@@ -76,9 +76,9 @@ impl Run<'_> {
             Step::Log(text) => self.server()?.wait_for_log(text)?,
             Step::Signal(name) => self.server()?.signal(name)?,
             Step::Exit => self.exit()?,
-            Step::Run(arguments) => self.run(arguments)?,
+            Step::Run(arguments, blame) => self.run(arguments, *blame)?,
             Step::Out(text) => self.out(text)?,
-            Step::Cat(name) => self.cat(name),
+            Step::Cat(name) => self.cat(name)?,
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ impl Run<'_> {
         let (name, small) = name
             .strip_suffix('!')
             .map_or((name, false), |name| (name, true));
-        let mut connect = json!({"verbose": false});
+        let mut connect = json!({"verbose": false, "pedantic": false});
         if !fields.is_empty() {
             let more: Value = serde_json::from_str(fields).map_err(|e| format!("{fields}: {e}"))?;
             let more = more
@@ -168,14 +168,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn run(&mut self, arguments: &str) -> Result<(), String> {
+    fn run(&mut self, arguments: &str, blame: bool) -> Result<(), String> {
         let words = arguments.split_whitespace();
         let words: Result<Vec<_>, _> = words.map(|w| self.known(w)).collect();
         let output = self.program.run(self.directory.path(), &words?)?;
         self.process
             .push(format!("run {arguments}: {}", output.status));
         let lines = lines_blamed(&output.text);
-        if !output.status.success() && !lines.is_empty() {
+        if blame && !output.status.success() {
             self.process.push(format!("  lines {lines:?}"));
         }
         self.output = Some(output);
@@ -193,18 +193,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn cat(&mut self, name: &str) {
-        let known = std::fs::read_to_string(self.directory.path().join(name));
-        let pid = self
-            .server
-            .as_ref()
-            .map_or(String::new(), |s| s.pid().to_string());
-        match known {
-            Ok(text) => self
-                .process
-                .push(format!("{name}: {:?}", text.replace(&pid, "PID"))),
-            Err(e) => self.process.push(format!("{name}: {}", e.kind())),
-        }
+    fn cat(&mut self, name: &str) -> Result<(), String> {
+        let path = self.known(name)?;
+        let text = read_matching(self.directory.path(), &path);
+        let text = text
+            .map(|text| self.anonymous(&text))
+            .unwrap_or_else(|| "not there".into());
+        self.process.push(format!("{name}: {text}"));
+        Ok(())
+    }
+
+    fn anonymous(&self, text: &str) -> String {
+        let Some(server) = &self.server else {
+            return format!("{text:?}");
+        };
+        let text = text.replace(&server.pid().to_string(), "PID");
+        format!("{:?}", text.replace(&format!(":{}", server.port), ":PORT"))
     }
 
     /// Puts `$config`, `$dir`, `$port` and `$pid` in.
@@ -263,6 +267,16 @@ fn write_files(case: &Case, directory: &Path) -> std::io::Result<()> {
     config
         .chain(files)
         .try_for_each(|(name, text)| std::fs::write(directory.join(name), text))
+}
+
+/// The file of this name, or the one whose name ends so where it begins with `*`.
+fn read_matching(directory: &Path, name: &str) -> Option<String> {
+    let Some(end) = name.strip_prefix('*') else {
+        return std::fs::read_to_string(directory.join(name)).ok();
+    };
+    let mut entries = std::fs::read_dir(directory).ok()?.flatten();
+    let found = entries.find(|e| e.file_name().to_string_lossy().ends_with(end))?;
+    std::fs::read_to_string(found.path()).ok()
 }
 
 /// The line numbers that an error text names, as `file:3:1` or `line 3`.

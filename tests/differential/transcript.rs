@@ -74,8 +74,18 @@ fn message(case: &Case, bytes: &[u8]) -> String {
             Ok(Value::Object(_)) => "INFO".into(),
             _ => format!("INFO that is not a JSON object: {}", escape(json)),
         },
+        None if case.anysid => escape(&without_sid(bytes)),
         None => escape(bytes),
     }
+}
+
+/// `MSG subject sid …` with `?` for the sid.
+fn without_sid(bytes: &[u8]) -> Vec<u8> {
+    let mut words: Vec<&[u8]> = bytes.splitn(4, |b| *b == b' ').collect();
+    if words.len() == 4 && (words[0] == b"MSG" || words[0] == b"HMSG") {
+        words[2] = b"?";
+    }
+    words.join(b" ".as_slice())
 }
 
 fn info(fields: serde_json::Map<String, Value>) -> String {
