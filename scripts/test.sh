@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs all checks and tests; installs what they need under target/. The one command of README.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "what the tests need, under target/"
+scripts/install-oracle.sh
+if [ -x scripts/install-clients.sh ]; then scripts/install-clients.sh; fi
+
+step "formatting"
+cargo fmt --check
+
+step "clippy"
+cargo clippy --all-targets --quiet -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet --lib
+
+step "the queue between shards, every interleaving"
+scripts/loom.sh
+
+step "tests"
+cargo test --quiet
