@@ -40,7 +40,8 @@
 //!                         $config $port $pid $dir are known
 //! try -t -c $config       the same, and the lines it blames are not compared: the oracle names none, or not the true one
 //! out TEXT                whether its output holds the text
-//! cat NAME                a file of the case's directory; a leading `*` stands for any beginning
+//! cat NAME                wait for a file of the case's directory, and show it; a leading `*` stands for any beginning
+//! gone NAME               wait until there is no such file
 //! ```
 //!
 //! At the end every open connection is fenced twice, so that what must not come has had its chance to.
@@ -117,8 +118,10 @@ pub enum Step {
     Run(String, bool),
     /// Look for a text in its output.
     Out(String),
-    /// Show a file.
+    /// Wait for a file and show it.
     Cat(String),
+    /// Wait until a file is gone.
+    Gone(String),
 }
 
 /// All cases of one file.
@@ -266,6 +269,7 @@ fn step(line: &str) -> Result<Step, String> {
         "try" => Step::Run(rest.to_owned(), false),
         "out" => Step::Out(rest.to_owned()),
         "cat" => Step::Cat(name()),
+        "gone" => Step::Gone(name()),
         _ => return send(word, rest),
     })
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::case::{Case, Step};
 use crate::connection::{Connection, round_trip};
-use crate::server::{Output, Program, Server};
+use crate::server::{Output, Program, Server, wait_for};
 use crate::transcript;
 
 const CONFIG: &str = "server.conf";
@@ -79,6 +79,7 @@ impl Run<'_> {
             Step::Run(arguments, blame) => self.run(arguments, *blame)?,
             Step::Out(text) => self.out(text)?,
             Step::Cat(name) => self.cat(name)?,
+            Step::Gone(name) => self.gone(name)?,
         }
         Ok(())
     }
@@ -195,11 +196,20 @@ impl Run<'_> {
 
     fn cat(&mut self, name: &str) -> Result<(), String> {
         let path = self.known(name)?;
-        let text = read_matching(self.directory.path(), &path);
-        let text = text
-            .map(|text| self.anonymous(&text))
-            .unwrap_or_else(|| "not there".into());
+        let text = wait_for(&format!("the file {path}"), || {
+            read_matching(self.directory.path(), &path).filter(|text| !text.is_empty())
+        })?;
+        let text = self.anonymous(&text);
         self.process.push(format!("{name}: {text}"));
+        Ok(())
+    }
+
+    fn gone(&mut self, name: &str) -> Result<(), String> {
+        let path = self.known(name)?;
+        wait_for(&format!("the file {path} to go"), || {
+            read_matching(self.directory.path(), &path).is_none().then_some(())
+        })?;
+        self.process.push(format!("{name}: gone"));
         Ok(())
     }
 

@@ -96,7 +96,7 @@ impl Program {
             .args(arguments)
             .spawn()
             .map_err(|e| format!("{}: {e}", self.binary.display()))?;
-        let status = wait(&mut child, "it to end");
+        let status = wait(&mut child);
         let text = read(&printed);
         Ok(Output {
             status: status.map_err(|e| format!("{arguments:?}: {e}\n{text}"))?,
@@ -120,22 +120,17 @@ impl Program {
 impl Server {
     /// Waits until the log holds the text.
     pub fn wait_for_log(&mut self, text: &str) -> Result<(), String> {
-        let deadline = Instant::now() + WAIT;
-        while !self.log_text().contains(text) {
-            if let Ok(Some(status)) = self.child.try_wait()
-                && !self.log_text().contains(text)
-            {
-                return Err(format!(
-                    "ended ({status}) before its log said {text:?}:\n{}",
-                    self.log_text()
-                ));
+        let found = wait_for(&format!("{text:?} in the log"), || {
+            // The end first: what it wrote before it ended is in the log then.
+            let ended = self.child.try_wait().ok().flatten();
+            match (self.log_text().contains(text), ended) {
+                (true, _) => Some(Ok(())),
+                (false, Some(status)) => Some(Err(format!("ended ({status}) before its log said {text:?}"))),
+                (false, None) => None,
             }
-            if Instant::now() > deadline {
-                return Err(format!("its log never said {text:?}:\n{}", self.log_text()));
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+        });
+        let found = found.unwrap_or_else(Err);
+        found.map_err(|e| format!("{e}:\n{}", self.log_text()))
     }
 
     /// Everything logged so far.
@@ -163,7 +158,7 @@ impl Server {
 
     /// Waits for its end.
     pub fn exit(&mut self) -> Result<ExitStatus, String> {
-        wait(&mut self.child, "the server to end")
+        wait(&mut self.child)
     }
 
     /// How it ended, if it has.
@@ -179,19 +174,27 @@ impl Drop for Server {
     }
 }
 
-fn wait(child: &mut Child, what: &str) -> Result<ExitStatus, String> {
+/// Asks again and again until there is an answer.
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
     let deadline = Instant::now() + WAIT;
     loop {
-        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
-            return Ok(status);
+        if let Some(answer) = ask() {
+            return Ok(answer);
         }
         if Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
             return Err(format!("waited in vain for {what}"));
         }
         std::thread::sleep(POLL);
     }
+}
+
+fn wait(child: &mut Child) -> Result<ExitStatus, String> {
+    let ended = wait_for("the process to end", || child.try_wait().transpose());
+    if ended.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    ended?.map_err(|e| e.to_string())
 }
 
 fn read(path: &Path) -> String {
