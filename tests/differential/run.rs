@@ -207,7 +207,9 @@ impl Run<'_> {
     fn gone(&mut self, name: &str) -> Result<(), String> {
         let path = self.known(name)?;
         wait_for(&format!("the file {path} to go"), || {
-            read_matching(self.directory.path(), &path).is_none().then_some(())
+            read_matching(self.directory.path(), &path)
+                .is_none()
+                .then_some(())
         })?;
         self.process.push(format!("{name}: gone"));
         Ok(())

@@ -125,7 +125,9 @@ impl Server {
             let ended = self.child.try_wait().ok().flatten();
             match (self.log_text().contains(text), ended) {
                 (true, _) => Some(Ok(())),
-                (false, Some(status)) => Some(Err(format!("ended ({status}) before its log said {text:?}"))),
+                (false, Some(status)) => Some(Err(format!(
+                    "ended ({status}) before its log said {text:?}"
+                ))),
                 (false, None) => None,
             }
         });

@@ -21,10 +21,6 @@ const IGNORED: &[(&str, &str)] = &[
     ("go", "the compiler's version; gannet has none to tell"),
     ("git_commit", "the build's identity"),
     ("xkey", "a key that only authentication callouts use"),
-    (
-        "jetstream",
-        "no JetStream here yet: the oracle leaves it out as well unless it is on",
-    ),
     ("api_lvl", "the level of the JetStream API"),
 ];
 
