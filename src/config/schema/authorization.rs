@@ -192,15 +192,23 @@ fn user(schema: &mut Schema, item: &Value) -> Option<User> {
         }
         return None;
     };
-    let before = schema.errors.len();
     let user = user_fields(schema, map, &item.at);
-    if user.name.is_empty() && schema.errors.len() == before && !schema.partial {
+    if user.name.is_empty() && !schema.partial && !tries_a_name(map) {
         schema.error(
             &item.at,
             "this user has no name: give it a \"user\"".to_owned(),
         );
     }
     Some(user).filter(|u| !u.name.is_empty())
+}
+
+/// There is a name, or something wrong in its place that has been reported.
+fn tries_a_name(map: &Map) -> bool {
+    map.iter().map(Field::of).any(|field| {
+        let name = matches!(&*field.key(), "user" | "username" | "nkey");
+        let empty = matches!(&field.value.kind, Kind::Text(text) if text.is_empty());
+        name && !empty
+    })
 }
 
 fn user_fields(schema: &mut Schema, map: &Map, at: &Position) -> User {
