@@ -178,6 +178,11 @@ impl Flags {
                 "a single user and a list of users are both set: only the list is used".to_string(),
             );
         }
+        if auth.default_permissions.is_some() && auth.users.is_empty() {
+            warnings.push(
+                "default permissions have no effect: there are no users they apply to".to_string(),
+            );
+        }
         if config.log.file_bytes_max > 0 && config.log.file.is_none() {
             warnings.push("log_size_limit has no effect without a log file".to_string());
         }

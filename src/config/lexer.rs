@@ -181,7 +181,9 @@ impl<'a> Lexer<'a> {
         match self.peek() {
             Some(quote @ (b'"' | b'\'')) => self.quoted_raw(quote, "include path"),
             None | Some(b'\n' | b'\r') => {
-                Err(self.statement("expected the path of a file after \"include\""))
+                let fault = self.statement("expected the path of a file after \"include\"");
+                self.skip_spaces();
+                Err(fault)
             }
             Some(b'[' | b'{' | b'(' | b'0'..=b'9' | b'-' | b'\\') => {
                 Err(self.statement("expected the path of a file after \"include\": quote it"))
@@ -332,7 +334,7 @@ impl<'a> Lexer<'a> {
             self.at += 1;
         }
         match self.peek() {
-            Some(byte) if !ends_number(byte) && !byte.is_ascii_digit() => self.bare(start),
+            Some(byte) if !ends_number(byte) => self.bare(start),
             _ => self.integer(start),
         }
     }

@@ -9,6 +9,8 @@ mod load;
 mod parser;
 mod schema;
 mod start;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::BTreeMap;

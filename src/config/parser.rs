@@ -29,7 +29,7 @@ pub(super) struct Sources<'s> {
 pub(super) struct Parsed {
     pub(super) map: Map,
     pub(super) errors: Vec<ConfigError>,
-    /// Parts could not be read: a key that seems unused may be a variable.
+    /// Statements could not be read: a key that seems unused may be a variable of theirs.
     pub(super) partial: bool,
 }
 
@@ -71,6 +71,12 @@ struct Run<'s> {
 impl Run<'_> {
     /// Reads and parses one file; `at` is where it was asked for. Errors are kept here.
     fn file(&mut self, path: &Path, at: &Position) -> Option<Map> {
+        let map = self.whole_file(path, at);
+        self.partial |= map.is_none();
+        map
+    }
+
+    fn whole_file(&mut self, path: &Path, at: &Position) -> Option<Map> {
         if self.files.iter().any(|f| f == path) {
             self.error(at, format!("\"{}\" includes itself", path.display()));
             return None;
@@ -112,13 +118,13 @@ impl Run<'_> {
             directory,
             scopes: vec![Map::new()],
             secret: false,
+            within_secret: false,
         };
         parser.document();
         parser.scopes.swap_remove(0)
     }
 
     fn error(&mut self, at: &Position, text: String) {
-        self.partial = true;
         self.errors.push(ConfigError {
             at: at.clone(),
             text,
@@ -136,6 +142,8 @@ struct Parser<'a, 'r, 's> {
     scopes: Vec<Map>,
     /// The value being read belongs to a key whose value is never printed.
     secret: bool,
+    /// The same of a key around the present map.
+    within_secret: bool,
 }
 
 /// Where a statement stands: the rules on new lines differ.
@@ -160,6 +168,7 @@ impl Parser<'_, '_, '_> {
             self.run.depth = depth;
             let scope = fault.scope;
             self.report(fault);
+            self.within_secret = false;
             if nested || scope == Scope::Rest || self.lexer.skip_line() {
                 return;
             }
@@ -248,7 +257,8 @@ impl Parser<'_, '_, '_> {
     /// `key value`, or an include.
     fn entry(&mut self, inside: Inside) -> Result<(), Fault> {
         let key = self.lexer.key()?;
-        self.secret = is_secret(key.text);
+        let within_secret = self.within_secret;
+        self.secret = within_secret || is_secret(key.text);
         let spaced = self.lexer.peek_char().is_some_and(char::is_whitespace);
         if !key.quoted && spaced && key.text.eq_ignore_ascii_case("include") {
             return self.include(key.at);
@@ -265,11 +275,20 @@ impl Parser<'_, '_, '_> {
             None if inside == Inside::File && separated => {}
             // A closing brace too many at the end is taken, as the oracle takes it.
             None if inside == Inside::File && key.text == "}" => return Ok(()),
-            None | Some(b'\n' | b'\r') => return Err(no_value(&key)),
-            Some(b',' | b'}') if inside == Inside::Map => return Err(no_value(&key)),
+            None => return Err(no_value(&key, within_secret)),
+            Some(b'\n' | b'\r') => {
+                // The next line is the value, most likely: it is neither read nor printed.
+                self.lexer.skip_spaces();
+                return Err(no_value(&key, within_secret));
+            }
+            Some(b',' | b'}') if inside == Inside::Map => {
+                return Err(no_value(&key, within_secret));
+            }
             _ => {}
         }
+        self.within_secret = self.secret;
         let value = self.value()?;
+        self.within_secret = within_secret;
         self.set(
             key.text.into(),
             Entry {
@@ -443,7 +462,7 @@ impl Parser<'_, '_, '_> {
             ));
         };
         let text = format!("{ENVIRONMENT_KEY}={text}");
-        let faults = self.run.errors.len();
+        let (faults, partial) = (self.run.errors.len(), self.run.partial);
         self.run.variables.push(name.to_owned());
         self.run.depth += 1;
         let map = self
@@ -457,6 +476,7 @@ impl Parser<'_, '_, '_> {
         let whole = self.run.errors.len() == faults && !text.contains('\0');
         // The faults inside are not told: they could quote a secret.
         self.run.errors.truncate(faults);
+        self.run.partial = partial;
         value.filter(|_| whole).ok_or_else(|| {
             format!(
                 "{called} of the environment does not hold a value (quote it there if it is text)"
@@ -516,6 +536,7 @@ impl Parser<'_, '_, '_> {
     }
 
     fn report(&mut self, fault: Fault) {
+        self.run.partial |= fault.scope != Scope::Value;
         let at = self.lexer.position(fault.at);
         let text = match fault.culprit {
             Some(culprit) if !self.secret => format!("{}, not {culprit:?}", fault.text),
@@ -537,13 +558,32 @@ fn unclosed(at: usize, bracket: char) -> Fault {
     }
 }
 
-fn no_value(key: &Key<'_>) -> Fault {
-    let text = format!("{:?} has no value", key.text);
+fn no_value(key: &Key<'_>, secret: bool) -> Fault {
+    let name = if secret {
+        String::new()
+    } else {
+        named(key.text)
+    };
+    let text = format!("the key{name} has no value");
     Fault {
         at: key.at,
         text,
         culprit: None,
         scope: Scope::Statement,
+    }
+}
+
+/// A key for a sentence. Nothing if it does not look like a name: where a quote is missing, a key can be
+/// half a file with its secrets.
+pub(super) fn named(key: &str) -> String {
+    let name = key.len() <= 40
+        && key
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_-. {}$/".contains(c));
+    if name {
+        format!(" {key:?}")
+    } else {
+        String::new()
     }
 }
 

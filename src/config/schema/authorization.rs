@@ -55,7 +55,6 @@ pub(super) fn read(schema: &mut Schema, section: Field<'_>) {
         ..Authorization::default()
     };
     let mut users_at = None;
-    let mut permissions_at = None;
     for field in map.iter().map(Field::of) {
         match &*field.key() {
             "user" | "username" => auth.user = not_empty(schema.text(field)),
@@ -67,7 +66,6 @@ pub(super) fn read(schema: &mut Schema, section: Field<'_>) {
                 auth.users = users(schema, field);
             }
             "default_permission" | "default_permissions" | "permissions" => {
-                permissions_at = Some(field);
                 auth.default_permissions = permissions::read(schema, field);
             }
             "auth_callout" | "auth_hook" | "proxy_required" => schema.refuse_yet(field),
@@ -75,7 +73,6 @@ pub(super) fn read(schema: &mut Schema, section: Field<'_>) {
         }
     }
     check_together(schema, section, &auth, users_at);
-    check_effect(schema, section, &auth, permissions_at);
     schema.config.authorization = auth;
 }
 
@@ -101,26 +98,6 @@ fn check_together(
     if auth.token.is_some() {
         let text = "a token and \"users\" cannot stand together in \"authorization\"";
         schema.error(users_at, text.to_owned());
-    }
-}
-
-/// What the oracle takes and then does not apply: an operator should know.
-fn check_effect(
-    schema: &mut Schema,
-    section: Field<'_>,
-    auth: &Authorization,
-    permissions: Option<Field<'_>>,
-) {
-    if auth.password.is_some() && auth.user.is_none() {
-        let text = "a password without a user protects nothing".to_owned();
-        schema.warning(section.at, text);
-    }
-    if let Some(field) = permissions.filter(|_| auth.users.is_empty()) {
-        let text = format!(
-            "{:?} applies to \"users\" only, and there are none",
-            field.name
-        );
-        schema.warning(field.at, text);
     }
 }
 
@@ -192,15 +169,23 @@ fn user(schema: &mut Schema, item: &Value) -> Option<User> {
         }
         return None;
     };
-    let before = schema.errors.len();
     let user = user_fields(schema, map, &item.at);
-    if user.name.is_empty() && schema.errors.len() == before && !schema.partial {
+    if user.name.is_empty() && !schema.partial && !tries_a_name(map) {
         schema.error(
             &item.at,
             "this user has no name: give it a \"user\"".to_owned(),
         );
     }
     Some(user).filter(|u| !u.name.is_empty())
+}
+
+/// There is a name, or something wrong in its place that has been reported.
+fn tries_a_name(map: &Map) -> bool {
+    map.iter().map(Field::of).any(|field| {
+        let name = matches!(&*field.key(), "user" | "username" | "nkey");
+        let empty = matches!(&field.value.kind, Kind::Text(text) if text.is_empty());
+        name && !empty
+    })
 }
 
 fn user_fields(schema: &mut Schema, map: &Map, at: &Position) -> User {

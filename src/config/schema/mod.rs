@@ -9,7 +9,7 @@ mod permissions;
 mod refused;
 mod settings;
 
-use super::parser::Parsed;
+use super::parser::{self, Parsed};
 use super::value::{Entry, Kind, Map, Value};
 use super::{Config, ConfigError, Position, duration};
 
@@ -107,7 +107,10 @@ impl Schema {
         let hint = near
             .map(|k| format!(", did you mean {k:?}?"))
             .unwrap_or_default();
-        self.error(field.at, format!("unknown field {:?}{hint}", field.name));
+        self.error(
+            field.at,
+            format!("unknown field{}{hint}", parser::named(field.name)),
+        );
     }
 
     /// The feature is not there yet.
@@ -158,7 +161,10 @@ impl Schema {
         if (least..=most).contains(&number) {
             return Some(number);
         }
-        let text = format!("{:?} must be between {least} and {most}", field.name);
+        let text = match (least, most) {
+            (0, i64::MAX) => format!("{:?} must not be negative", field.name),
+            _ => format!("{:?} must be between {least} and {most}", field.name),
+        };
         self.error(field.at, text);
         None
     }
