@@ -446,7 +446,8 @@ fn errors_found_later_point_at_the_command_line() {
         .iter()
         .map(ToString::to_string)
         .collect();
-    expect![[r#""#]].assert_eq(&errors.join("\n"));
+    expect![[r#"<command line>:1:1: "client_advertise" must be "host:port""#]]
+        .assert_eq(&errors.join("\n"));
 }
 
 #[test]
