@@ -12,7 +12,7 @@ mod text;
 
 use std::path::PathBuf;
 
-use crate::config::{Config, IoChoice, Secret, Spin};
+use crate::config::{Config, IoChoice, Position, Secret, Spin};
 pub use signal::{SignalCommand, SignalRequest};
 pub use text::{help, markdown_table};
 
@@ -148,6 +148,7 @@ impl Flags {
                 i32::try_from(port).expect("checked by `parse`")
             };
         }
+        self.note_places(config);
         set_text(&mut config.server_name, &self.server_name);
         set_text(&mut config.client_advertise, &self.client_advertise);
         set_path(&mut config.pid_file, &self.pid_file);
@@ -187,6 +188,27 @@ impl Flags {
             warnings.push("log_size_limit has no effect without a log file".to_string());
         }
         warnings
+    }
+
+    /// So that an error found later points at the command line.
+    fn note_places(&self, config: &mut Config) {
+        let given = [
+            ("host", self.host.is_some()),
+            ("port", self.port.is_some()),
+            ("server_name", self.server_name.is_some()),
+            ("client_advertise", self.client_advertise.is_some()),
+        ];
+        for (setting, _) in given.into_iter().filter(|(_, given)| *given) {
+            let file = "<command line>".into();
+            config.places.set(
+                setting,
+                Position {
+                    file,
+                    line: 1,
+                    column: 1,
+                },
+            );
+        }
     }
 
     fn apply_logging(&self, config: &mut Config) {

@@ -435,6 +435,22 @@ fn settings_without_effect_are_told() {
 }
 
 #[test]
+fn errors_found_later_point_at_the_command_line() {
+    let Invocation::Run(flags) = parse(&words("--client_advertise h:x")) else {
+        panic!("does not run")
+    };
+    let mut config = Config::default();
+    flags.apply(&mut config);
+    let errors: Vec<String> = config
+        .check_start()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    expect![[r#"<command line>:1:1: "client_advertise" must be "host:port""#]]
+        .assert_eq(&errors.join("\n"));
+}
+
+#[test]
 fn secrets_are_not_printed() {
     let Invocation::Run(flags) = parse(&words("--user u --pass hidden --auth hidden")) else {
         panic!("does not run")

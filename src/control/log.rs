@@ -10,7 +10,7 @@ mod sink;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -231,10 +231,7 @@ fn run(messages: &Receiver<Message>, mut sink: Sink, shared: &Shared) {
             if sink.buffered_bytes() >= BATCH_BYTES_MAX {
                 break;
             }
-            next = match messages.try_recv() {
-                Ok(message) => Some(message),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = messages.try_recv().ok();
         }
         tell_dropped(&mut sink, shared);
         if shared.reopen.swap(false, Relaxed) {

@@ -49,8 +49,7 @@ impl UsableCores {
     }
 
     fn whole_quota(&self) -> Option<usize> {
-        // A quota is microseconds over microseconds: far inside what `usize` holds.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // Microseconds over microseconds, both 32 bits: far inside what `usize` holds.
         self.quota.map(|quota| (quota.floor() as usize).max(1))
     }
 }
