@@ -40,3 +40,14 @@ impl Default for Chunk {
         Chunk::new()
     }
 }
+
+#[cfg(test)]
+impl Chunk {
+    /// A chunk with these bytes to send, at most [`CHUNK_BYTES`].
+    pub(crate) fn filled(bytes: &[u8]) -> Chunk {
+        let mut chunk = Chunk::new();
+        chunk.bytes[..bytes.len()].copy_from_slice(bytes);
+        chunk.len = bytes.len();
+        chunk
+    }
+}

@@ -1,2 +1,4 @@
 //! shard.
+pub mod mesh_queue;
 pub mod ring;
+pub mod sleep;

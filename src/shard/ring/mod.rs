@@ -12,16 +12,49 @@ use std::time::Duration;
 
 use crate::broker::outbox::Chunk;
 
+pub mod epoll;
+pub mod handles;
+pub mod probe;
+pub mod uring;
+
+mod fd;
+mod listeners;
+
+#[cfg(test)]
+mod conformance;
+
 /// Names one connection of this shard, generation included; the ring only carries it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
-/// A receive buffer lent by the ring until [`Ring::recycle`].
+/// Received bytes lent by the ring until [`Ring::recycle`]. Opaque: the ring that made it knows which
+/// buffer it means, and where in it (io_uring may place several receives in one buffer).
 #[derive(Debug, PartialEq, Eq)]
-pub struct BufferId(pub u16);
+pub struct BufferId(pub u32);
 
 /// Size of a receive buffer. Few of them (8 to 16), so that they stay in cache.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How a ring is sized. The same for each kind of ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingOptions {
+    /// Receive buffers of [`RECEIVE_BUFFER_BYTES`], 1 to 32768.
+    pub receive_buffers: u16,
+    /// Operations queued before they are submitted of themselves; a power of two.
+    pub submission_entries: u32,
+    /// Events one turn can bring; a power of two, at least twice `submission_entries`.
+    pub completion_entries: u32,
+}
+
+impl Default for RingOptions {
+    fn default() -> Self {
+        RingOptions {
+            receive_buffers: 16,
+            submission_entries: 256,
+            completion_entries: 4096,
+        }
+    }
+}
 
 /// What [`Ring::turn`] does when nothing is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,27 +123,34 @@ pub enum Event {
 
 /// One shard's access to the kernel.
 pub trait Ring {
-    /// Accepts on a listening socket for as long as the ring lives.
+    /// Accepts on a listening socket until [`Ring::accept_stop`].
     fn accept(&mut self, listener: RawFd);
 
-    /// Stops accepting on it.
+    /// Stops accepting on it. A connection already taken may still come as `Accepted`. The caller may
+    /// close the listener after this.
     fn accept_stop(&mut self, listener: RawFd);
 
     /// Receives on a connection until stopped or ended. The ring re-arms by itself where the kernel's
-    /// multishot ends for want of buffers.
+    /// multishot ends for want of buffers. Each call is answered by exactly one `ReceiveEnded`. May be
+    /// called again before a stop has taken effect: receiving goes on after that `Stopped`.
     fn receive(&mut self, conn: Token, fd: RawFd);
 
-    /// Stops receiving; `ReceiveEnded { Stopped }` follows, `Received` may still come before it.
+    /// Stops receiving; `ReceiveEnded { Stopped }` follows (or the end that came first), `Received` may
+    /// still come before it. Nothing is lost: what was not received is there for the next `receive`.
+    /// Without effect where receiving has ended.
     fn receive_stop(&mut self, conn: Token, fd: RawFd);
 
-    /// Sends the unsent part of a chunk. At most one send is in flight a connection.
+    /// Sends the unsent part of a chunk, at least one byte. At most one send is in flight a connection.
+    /// One `Sent` follows, as soon as the kernel has taken a part.
     fn send(&mut self, conn: Token, fd: RawFd, chunk: Chunk);
 
-    /// Shuts the socket down both ways and closes the descriptor. An operation in flight still reports
-    /// its event (with an error or an end), so that its chunk or buffer comes back.
+    /// Shuts the socket down both ways and closes the descriptor, after what was queued for it. An
+    /// operation in flight still reports its event (with an error or an end), so that its chunk or buffer
+    /// comes back; which error or end is not promised. The number may come back as a new connection from
+    /// the next turn on.
     fn close(&mut self, conn: Token, fd: RawFd);
 
-    /// Wakes a sleeping peer shard, by its index.
+    /// Wakes a sleeping peer shard, by its index; at the latest with the next `turn` or `submit`.
     fn wake(&mut self, peer: usize);
 
     /// Submits what was queued, waits as told unless events are ready, and appends events in the order
@@ -120,7 +160,7 @@ pub trait Ring {
     /// Submits what was queued without reaping: bounds how long a filled chunk waits in a long turn.
     fn submit(&mut self) -> io::Result<()>;
 
-    /// The bytes of a lent buffer, all [`RECEIVE_BUFFER_BYTES`] of it (callers use the first `len`).
+    /// The bytes lent, and behind them what else the buffer holds (callers use the first `len`).
     fn buffer(&self, id: &BufferId) -> &[u8];
 
     /// Gives a buffer back.

@@ -1,0 +1,21 @@
+//! Borrowing the raw descriptors that come through the seam. Never opens or keeps one.
+#![allow(unsafe_code)]
+
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::net::{Shutdown, shutdown};
+
+/// Borrows a descriptor for one call.
+pub(super) fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
+    assert!(fd >= 0, "a descriptor is not negative");
+    // SAFETY: the seam's contract: the caller owns `fd` and leaves it open until it gives it up with
+    // `Ring::close` (listeners: until `accept_stop`). No caller here keeps the borrow past its call.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Shuts a socket down both ways and closes it. That it may no longer be connected is no matter.
+pub(super) fn shut_and_close(fd: RawFd) {
+    let _ = shutdown(borrow(fd), Shutdown::Both);
+    // SAFETY: `Ring::close` hands the descriptor's ownership to the ring, which calls this once.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+}

@@ -1,0 +1,86 @@
+//! The listeners of a ring and the pauses they take when the process is out of descriptors or memory.
+//! Never accepts anything itself.
+
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+/// How long a listener rests after such an error: short for who waits, long for the processor.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// The listeners accepted on, each with the time it rests until.
+#[derive(Default)]
+pub(super) struct Listeners {
+    all: Vec<Listener>,
+    paused: usize,
+}
+
+struct Listener {
+    fd: RawFd,
+    paused_until: Option<Instant>,
+}
+
+impl Listeners {
+    /// Takes one in, not resting.
+    pub(super) fn add(&mut self, fd: RawFd) {
+        assert!(!self.has(fd), "already accepting");
+        let paused_until = None;
+        self.all.push(Listener { fd, paused_until });
+    }
+
+    /// Forgets one; true if it was there and not resting.
+    pub(super) fn remove(&mut self, fd: RawFd) -> bool {
+        let Some(at) = self.all.iter().position(|l| l.fd == fd) else {
+            return false;
+        };
+        let paused = self.all.swap_remove(at).paused_until.is_some();
+        self.paused -= usize::from(paused);
+        !paused
+    }
+
+    /// Whether it is accepted on, resting or not.
+    pub(super) fn has(&self, fd: RawFd) -> bool {
+        self.all.iter().any(|l| l.fd == fd)
+    }
+
+    /// Lets one rest from now on.
+    pub(super) fn pause(&mut self, fd: RawFd) {
+        if let Some(listener) = self.all.iter_mut().find(|l| l.fd == fd) {
+            let until = Instant::now() + PAUSE;
+            self.paused += usize::from(listener.paused_until.replace(until).is_none());
+        }
+    }
+
+    /// One that has rested, to be accepted on again. Asks for the time only if one rests.
+    pub(super) fn due(&mut self, now: impl FnOnce() -> Instant) -> Option<RawFd> {
+        if self.paused == 0 {
+            return None;
+        }
+        let now = now();
+        let rested = |l: &&mut Listener| l.paused_until.is_some_and(|until| until <= now);
+        let listener = self.all.iter_mut().find(rested)?;
+        listener.paused_until = None;
+        self.paused -= 1;
+        Some(listener.fd)
+    }
+
+    /// Shortens a wait so that it ends when the first has rested.
+    pub(super) fn bound(&self, wait: Duration) -> Duration {
+        if self.paused == 0 {
+            return wait;
+        }
+        let now = Instant::now();
+        let rests = self.all.iter().filter_map(|l| l.paused_until);
+        let first = rests
+            .map(|until| until.saturating_duration_since(now))
+            .min();
+        first.map_or(wait, |rest| rest.min(wait))
+    }
+}
+
+/// Whether an error of accept says that trying again at once is of no use: accept(2).
+pub(super) fn out_of_resources(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM
+    )
+}
