@@ -72,6 +72,17 @@ impl Default for Chunk {
     }
 }
 
+#[cfg(test)]
+impl Chunk {
+    /// A chunk with these bytes to send, at most [`CHUNK_BYTES`].
+    pub(crate) fn filled(bytes: &[u8]) -> Chunk {
+        let mut chunk = Chunk::new();
+        chunk.bytes[..bytes.len()].copy_from_slice(bytes);
+        chunk.len = bytes.len();
+        chunk
+    }
+}
+
 /// Free chunks of one shard, last returned first, so that the next one is still in cache.
 #[derive(Debug, Default)]
 pub struct ChunkPool {

@@ -120,7 +120,7 @@ impl Client {
         port: &mut impl Port,
         run: &Run<'_>,
     ) -> Flow {
-        if self.options.pedantic && self.connected && !subject::is_literal(run.subject) {
+        if self.options.pedantic && !subject::is_literal(run.subject) {
             self.say_error(broker, "Invalid Publish Subject");
         }
         if context.trace {

@@ -306,30 +306,60 @@ mod tests {
             seccomp: true,
             ..ordinary()
         };
-        check(libc::EPERM, all, expect![""]);
+        check(
+            libc::EPERM,
+            all,
+            expect![
+                "io_uring is not available, using the slower epoll: the sysctl kernel.io_uring_disabled is 2; set it to 0 (sysctl -w kernel.io_uring_disabled=0)"
+            ],
+        );
         let most = Facts {
             io_uring_disabled: Some(1),
             ..ordinary()
         };
-        check(libc::EPERM, most.clone(), expect![""]);
+        check(
+            libc::EPERM,
+            most.clone(),
+            expect![
+                "io_uring is not available, using the slower epoll: the sysctl kernel.io_uring_disabled is 1; set kernel.io_uring_group to a group of gannet's or set it to 0 (sysctl -w kernel.io_uring_disabled=0)"
+            ],
+        );
         let group = Facts {
             io_uring_group: Some(77),
             ..most.clone()
         };
-        check(libc::EPERM, group.clone(), expect![""]);
+        check(
+            libc::EPERM,
+            group.clone(),
+            expect![
+                "io_uring is not available, using the slower epoll: the sysctl kernel.io_uring_disabled is 1; run gannet in group 77 (kernel.io_uring_group) or set it to 0 (sysctl -w kernel.io_uring_disabled=0)"
+            ],
+        );
         // It does not apply to us, so something else has refused.
         let member = Facts {
             groups: vec![77],
             seccomp: true,
             ..group
         };
-        check(libc::EPERM, member, expect![""]);
+        check(
+            libc::EPERM,
+            member,
+            expect![
+                "io_uring is not available, using the slower epoll: a seccomp filter refuses it, as Docker's default profile does; allow io_uring_setup, io_uring_enter and io_uring_register (docker run --security-opt seccomp=PROFILE.json)"
+            ],
+        );
         let root = Facts {
             privileged: true,
             seccomp: true,
             ..most
         };
-        check(libc::EPERM, root, expect![""]);
+        check(
+            libc::EPERM,
+            root,
+            expect![
+                "io_uring is not available, using the slower epoll: a seccomp filter refuses it, as Docker's default profile does; allow io_uring_setup, io_uring_enter and io_uring_register (docker run --security-opt seccomp=PROFILE.json)"
+            ],
+        );
     }
 
     #[test]
@@ -338,19 +368,49 @@ mod tests {
             seccomp: true,
             ..ordinary()
         };
-        check(libc::EPERM, facts.clone(), expect![""]);
-        check(libc::ENOSYS, facts, expect![""]);
-        check(libc::EPERM, ordinary(), expect![""]);
+        check(
+            libc::EPERM,
+            facts.clone(),
+            expect![
+                "io_uring is not available, using the slower epoll: a seccomp filter refuses it, as Docker's default profile does; allow io_uring_setup, io_uring_enter and io_uring_register (docker run --security-opt seccomp=PROFILE.json)"
+            ],
+        );
+        check(
+            libc::ENOSYS,
+            facts,
+            expect![
+                "io_uring is not available, using the slower epoll: a seccomp filter refuses it, as Docker's default profile does; allow io_uring_setup, io_uring_enter and io_uring_register (docker run --security-opt seccomp=PROFILE.json)"
+            ],
+        );
+        check(
+            libc::EPERM,
+            ordinary(),
+            expect![
+                "io_uring is not available, using the slower epoll: Operation not permitted (os error 1); see io_uring_setup(2)"
+            ],
+        );
     }
 
     #[test]
     fn memory() {
-        check(libc::ENOMEM, ordinary(), expect![""]);
+        check(
+            libc::ENOMEM,
+            ordinary(),
+            expect![
+                "io_uring is not available, using the slower epoll: the limit on locked memory is 65536 bytes; raise it (ulimit -l unlimited, LimitMEMLOCK=infinity in systemd, docker run --ulimit memlock=-1)"
+            ],
+        );
         let unlimited = Facts {
             locked_memory_max: None,
             ..ordinary()
         };
-        check(libc::ENOMEM, unlimited, expect![""]);
+        check(
+            libc::ENOMEM,
+            unlimited,
+            expect![
+                "io_uring is not available, using the slower epoll: Cannot allocate memory (os error 12); see io_uring_setup(2)"
+            ],
+        );
     }
 
     #[test]
@@ -363,19 +423,41 @@ mod tests {
         check(
             libc::ENOSYS,
             gvisor("Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016"),
-            expect![""],
+            expect![
+                "io_uring is not available, using the slower epoll: gVisor does not offer it; run the container with another runtime (docker run --runtime=runc)"
+            ],
         );
         check(
             libc::ENOSYS,
             gvisor("Linux version 4.19.0-gvisor #1 SMP"),
-            expect![""],
+            expect![
+                "io_uring is not available, using the slower epoll: gVisor does not offer it; run the container with another runtime (docker run --runtime=runc)"
+            ],
         );
-        check(libc::ENOSYS, ordinary(), expect![""]);
-        check(libc::EINVAL, ordinary(), expect![""]);
-        check(libc::EMFILE, ordinary(), expect![""]);
+        check(
+            libc::ENOSYS,
+            ordinary(),
+            expect![
+                "io_uring is not available, using the slower epoll: the kernel is built without it; run a kernel of 6.1 or later with CONFIG_IO_URING=y"
+            ],
+        );
+        check(
+            libc::EINVAL,
+            ordinary(),
+            expect![
+                "io_uring is not available, using the slower epoll: the kernel's io_uring lacks IORING_REGISTER_PBUF_RING; run Linux 6.1 or later"
+            ],
+        );
+        check(
+            libc::EMFILE,
+            ordinary(),
+            expect![
+                "io_uring is not available, using the slower epoll: Too many open files (os error 24); see io_uring_setup(2)"
+            ],
+        );
         let lacks = SetupError::Lacks(vec!["IORING_FEAT_EXT_ARG", "multishot IORING_OP_RECV"]);
         let refusal = Refusal(cause(&lacks, &ordinary()));
-        expect![""].assert_eq(&refusal.to_string());
+        expect!["io_uring is not available: the kernel's io_uring lacks IORING_FEAT_EXT_ARG, multishot IORING_OP_RECV; run Linux 6.1 or later"].assert_eq(&refusal.to_string());
     }
 
     #[test]
