@@ -215,8 +215,12 @@ pub fn subscribe(options: &Options) -> Result<(), String> {
         messages,
         || progress.delivered(),
         || {
-            running.run(Goal::Received(1))?;
-            running.run(Goal::Received(messages))
+            let first = running.run(Goal::Received(1))?;
+            let rest = running.run(Goal::Received(messages))?;
+            Ok::<_, String>(Outcome {
+                delivered: first.delivered + rest.delivered,
+                ..rest
+            })
         },
     )?;
     print(
@@ -237,7 +241,7 @@ pub fn request(options: &Options) -> Result<(), String> {
     let each = options.count(&flags::REQUESTS)?.div_ceil(clients as u64);
     let payload_bytes = options.sizes(&flags::SIZE)?.1;
     let subject = options.text(&flags::SUBJECT).unwrap_or_default();
-    let per_second = options.value::<f64>(&flags::RATE)? / clients as f64;
+    let per_second = options.count(&flags::RATE)? as f64 / clients as f64;
     let target = target(options);
     let open = |_| Requester::open(&target, subject, &unique()?, payload_bytes);
     let requesters: Vec<Requester> = (0..clients).map(open).collect::<Result<_, String>>()?;
@@ -300,7 +304,7 @@ pub fn serve(options: &Options) -> Result<(), String> {
 fn publish_all(command: &'static str, options: &Options, load: Load) -> Result<(), String> {
     let load = Load {
         threads: options.positive(&flags::THREADS)?,
-        per_second: options.value(&flags::RATE)?,
+        per_second: options.count(&flags::RATE)? as f64,
         ..load
     };
     let each = options

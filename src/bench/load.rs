@@ -178,3 +178,60 @@ fn first_cause(results: Vec<Result<(), String>>) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::fake::{self, Fault};
+
+    fn run(fault: Fault, threads: usize, outstanding_max: u64) -> Result<(u64, u64), String> {
+        let blob = Arc::new(Blob::scrambled(
+            &["a".to_owned(), "b.c".to_owned()],
+            0..=300,
+            3,
+        ));
+        let patterns = vec![(">".to_owned(), 7)];
+        let load = Load {
+            publishers: vec![PublisherSpec { blob, fan: 3 }; 2],
+            subscribers: vec![
+                SubscriberSpec {
+                    patterns,
+                    queue: None
+                };
+                3
+            ],
+            outstanding_max,
+            per_second: 0.0,
+            threads,
+        };
+        let mut running = load.open(&fake::start(fault))?;
+        running.run(Goal::Each(500))?;
+        let outcome = running.run(Goal::Each(1000))?;
+        running.confirm()?;
+        Ok((outcome.published, outcome.delivered))
+    }
+
+    #[test]
+    fn every_delivery_is_counted() {
+        for threads in [1, 2] {
+            for outstanding_max in [0, 1, 1000] {
+                assert_eq!(run(Fault::None, threads, outstanding_max), Ok((2000, 6000)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_subscriber_is_an_error() {
+        let error = run(Fault::CutsAt(700), 1, 1000).expect_err("it was cut");
+        assert!(
+            error.contains("cut off") || error.contains("does not take"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_delivery_too_many_is_an_error() {
+        let error = run(Fault::RepeatsAt(2999), 1, 1000).expect_err("one came twice");
+        assert_eq!(error, "9003 deliveries came where 9000 were due");
+    }
+}

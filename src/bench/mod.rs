@@ -6,6 +6,8 @@ mod commands;
 mod compare;
 mod conn;
 mod drive;
+#[cfg(test)]
+mod fake;
 mod flags;
 mod load;
 mod progress;

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use super::result::{Comparison, RowResult, Verdict};
 use super::rows::Metric;
 
-const WIDTH: f64 = 960.0;
-const LEFT: f64 = 400.0;
-const RIGHT: f64 = 880.0;
+const WIDTH: f64 = 980.0;
+const LEFT: f64 = 430.0;
+const RIGHT: f64 = 900.0;
 const TOP: f64 = 74.0;
 const ROW: f64 = 24.0;
 const BAR: f64 = 14.0;
