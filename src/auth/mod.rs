@@ -65,16 +65,8 @@ impl Authenticator {
     /// Compiles the configuration. Fails with everything that is wrong with it.
     pub fn new(config: &Config) -> Result<Authenticator, Vec<ConfigError>> {
         let authorization = &config.authorization;
-        let mut errors = ignored_settings(authorization);
-        let users = Users::compile(authorization).unwrap_or_else(|mut wrong| {
-            errors.append(&mut wrong);
-            None
-        });
-        if !errors.is_empty() {
-            return Err(errors);
-        }
         Ok(Authenticator {
-            users,
+            users: Users::compile(authorization)?,
             token: Token::compile(authorization),
             single: SingleUser::compile(authorization),
         })
@@ -120,26 +112,6 @@ impl Authenticator {
         }
         self.begin(&nothing)
     }
-}
-
-/// Settings that the oracle takes and then does not look at; here they are errors, for an operator means something by them.
-fn ignored_settings(authorization: &Authorization) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    let mut ignored = |text: &str| {
-        errors.push(ConfigError {
-            at: None,
-            text: text.into(),
-        })
-    };
-    if authorization.password.is_some()
-        && authorization.user.as_deref().unwrap_or_default().is_empty()
-    {
-        ignored("authorization: a password without a user protects nothing");
-    }
-    if authorization.default_permissions.is_some() && authorization.users.is_empty() {
-        ignored("authorization: default_permissions apply to users only, and there are none");
-    }
-    errors
 }
 
 #[cfg(test)]

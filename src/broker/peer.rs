@@ -47,6 +47,8 @@ pub struct Peer {
     pub permissions: Option<Arc<Permissions>>,
     /// Replies it may publish to because it was asked (`allow_responses`).
     pub responses: Option<Box<ResponseTracker>>,
+    /// What the log calls it, while operations are traced.
+    pub traced: Option<Box<str>>,
     /// Publishers held back until its outbox is shorter.
     pub waiting: Vec<Origin>,
     /// From the client.
@@ -71,6 +73,7 @@ impl Peer {
             dirty: false,
             permissions: None,
             responses: None,
+            traced: None,
             waiting: Vec::new(),
             received: Traffic::default(),
             sent: Traffic::default(),

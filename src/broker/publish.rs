@@ -95,7 +95,7 @@ impl Broker {
                 {
                     continue;
                 }
-                let careful = sub.limited || peer.responses.is_some();
+                let careful = sub.limited || peer.responses.is_some() || peer.traced.is_some();
                 let target = found.target(sub.conn, id, sub.sid.bytes(), peer.headers, careful);
                 match queue {
                     None => found.plain.push(target),

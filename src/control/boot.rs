@@ -1,5 +1,6 @@
 //! From a configuration to a running broker and back: listens, starts shards and workers, waits for the end.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::shard::ToShard;
 use crate::shard::ring::probe::{self, Kind};
 
 use super::log::{FATAL, FLUSH_MAX, Logger};
-use super::process::{self, PidFile, PortsFile, UsableCores};
+use super::process::{self, PortsFile, UsableCores};
 use super::shards::{self, Plan, Running};
 use super::signals::{self, Event};
 use super::workers;
@@ -86,11 +87,9 @@ fn serve(
         log::warn!("{warning}");
     }
     process::raise_open_files();
-    let pid_file = config
-        .pid_file
-        .as_deref()
-        .map(|path| PidFile::write(path, std::process::id()))
-        .transpose()?;
+    if let Some(path) = &config.pid_file {
+        process::write_pid_file(path, std::process::id())?;
+    }
     let authenticator = Authenticator::new(config).map_err(|errors| {
         errors
             .iter()
@@ -129,9 +128,6 @@ fn serve(
     while threads.iter().any(|thread| !thread.is_finished()) && std::time::Instant::now() < deadline
     {
         std::thread::sleep(Duration::from_millis(1));
-    }
-    if let Some(pid_file) = pid_file {
-        pid_file.remove();
     }
     if let Some(Err(problem)) = ports_file.map(PortsFile::remove) {
         log::error!("{problem}");
@@ -285,7 +281,15 @@ fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {
         Ok((socket.into(), bound))
     };
     let name = process::host_port(&config.host, port);
-    bind().map_err(|error| format!("Error listening on port: {name}, \"{error}\""))
+    bind().map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::AddrInUse => "bind: address already in use".into(),
+            ErrorKind::AddrNotAvailable => "bind: cannot assign requested address".into(),
+            ErrorKind::PermissionDenied => "bind: permission denied".into(),
+            _ => error.to_string(),
+        };
+        format!("Error listening on port: {name}, \"listen tcp {name}: {why}\"")
+    })
 }
 
 fn write_ports_file(config: &Config, address: SocketAddr) -> Option<PortsFile> {

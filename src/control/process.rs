@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 pub use cores::{UsableCores, pin};
-pub use files::{PidFile, PortsFile, client_urls, interface_addresses};
+pub use files::{PortsFile, client_urls, interface_addresses, write_pid_file};
 
 /// Raises the soft limit on open files to the hard one, as the Go runtime does for the oracle.
 /// Returns the limit in force then; `None` is no limit.

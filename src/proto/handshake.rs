@@ -268,6 +268,11 @@ impl From<SyntaxError> for BadConnect {
     }
 }
 
+/// Whether this is a JSON object, or `null`, which Go's decoder takes for an empty one.
+pub fn is_object(json: &[u8]) -> bool {
+    parse(json, &mut ConnectOptions::default()).is_ok()
+}
+
 /// Reads what follows CONNECT into `into`; fields that are absent or `null` keep their value there.
 ///
 /// Names match in any case; unknown ones are stepped over; of equal ones the last wins. After an error `into` may

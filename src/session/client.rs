@@ -9,7 +9,7 @@ use crate::auth::permission::queue_is_reserved;
 use crate::auth::{Identity, violation};
 use crate::broker::Broker;
 use crate::broker::effect::{CloseReason, ConnId};
-use crate::proto::handshake::ConnectOptions;
+use crate::proto::handshake::{self, ConnectOptions};
 use crate::proto::parser::{self, Fault, Op, PublishLine, Step};
 
 use super::heartbeat::Heartbeat;
@@ -88,7 +88,9 @@ impl Client {
             missing: 0,
             stashed: false,
         };
-        broker.peer(conn).verbose = client.options.verbose;
+        let peer = broker.peer(conn);
+        peer.verbose = client.options.verbose;
+        peer.traced = context.trace.then(|| client.label().into());
         client.say_info(context, broker, false);
         client
     }
@@ -265,6 +267,9 @@ impl Client {
         port: &mut impl Port,
         op: Op<'_>,
     ) -> Flow {
+        if context.trace {
+            self.trace_operation(&op);
+        }
         match op {
             Op::Sub {
                 subject,
@@ -283,7 +288,12 @@ impl Client {
             }
             Op::Pong => self.heartbeat.pong(context.now_ms),
             Op::Connect(json) => return self.connect(context, broker, json),
-            Op::Info(_) | Op::Ok => {}
+            Op::Ok => {}
+            Op::Info(json) => {
+                if !handshake::is_object(json) {
+                    return self.fault(broker, Fault::BadArguments);
+                }
+            }
             Op::Err(text) => {
                 log::error!(
                     "{} - Client Error {}",
@@ -300,6 +310,9 @@ impl Client {
     /// PONG; behind the first one, clients that take INFO at any time hear which account they are in.
     fn pong(&mut self, context: &Context, broker: &mut Broker) {
         broker.push(self.conn, b"PONG\r\n");
+        if context.trace {
+            self.trace_said("PONG");
+        }
         if self.connected
             && !std::mem::replace(&mut self.first_pong_sent, true)
             && self.options.protocol >= 1
@@ -359,10 +372,16 @@ impl Client {
     pub(super) fn say_ok(&self, broker: &mut Broker) {
         if self.options.verbose {
             broker.push(self.conn, b"+OK\r\n");
+            if broker.peer(self.conn).traced.is_some() {
+                self.trace_said("OK");
+            }
         }
     }
 
     pub(super) fn say_error(&self, broker: &mut Broker, text: &str) {
+        if broker.peer(self.conn).traced.is_some() {
+            self.trace_said(&format!("-ERR {text}"));
+        }
         broker.push(self.conn, format!("-ERR '{text}'\r\n").as_bytes());
     }
 

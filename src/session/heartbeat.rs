@@ -103,6 +103,9 @@ impl Client {
         self.heartbeat.pings_out += 1;
         self.heartbeat.asked_ms = Some(now_ms);
         broker.push(self.conn, b"PING\r\n");
+        if context.trace {
+            self.trace_said("PING");
+        }
         Flow::Continue
     }
 }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod connect;
 pub mod heartbeat;
 pub mod publish;
+mod trace;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //! run, and hands it to the broker.
 
 use crate::auth::permission::reply_is_reserved;
-use crate::auth::violation::{self, quoted};
+use crate::auth::violation;
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
 use crate::broker::publish::Refusal;
@@ -133,7 +133,8 @@ impl Client {
         Flow::Continue
     }
 
-    /// Spells a message as deliveries are spelled, then publishes it.
+    /// Spells a message as deliveries are spelled, then publishes it. Sizes keep their leading zeros, as in the
+    /// oracle.
     #[cold]
     fn publish_respelled(
         &self,
@@ -148,16 +149,17 @@ impl Client {
         let headers = line.headers && line.header_len > 0;
         let mut bytes = std::mem::take(&mut context.scratch);
         bytes.clear();
-        if line.reply_len > 0 {
-            bytes.extend_from_slice(
-                &input[line.reply as usize..(line.reply + line.reply_len) as usize],
-            );
-            bytes.push(b' ');
+        for (at, word) in words(input, line).skip(2).enumerate() {
+            // An HPUB without a byte of headers goes out as MSG, without their size.
+            let header_size =
+                line.headers && !headers && at + usize::from(line.reply_len == 0) == 1;
+            if !header_size {
+                bytes.extend_from_slice(word);
+                bytes.push(b' ');
+            }
         }
-        if headers {
-            bytes.extend_from_slice(format!("{} ", line.header_len).as_bytes());
-        }
-        bytes.extend_from_slice(format!("{}\r\n", line.total_len).as_bytes());
+        bytes.pop();
+        bytes.extend_from_slice(b"\r\n");
         let body = bytes.len() as u32;
         bytes.extend_from_slice(&input[message.body as usize..message.end as usize]);
         let spelled = [Message {
@@ -201,27 +203,14 @@ impl Client {
             }
         }
     }
+}
 
-    #[cold]
-    fn trace_publish(&self, context: &Context, run: &Run<'_>) {
-        let verb = if run.headers { "HPUB" } else { "PUB" };
-        for message in run.messages {
-            let line = String::from_utf8_lossy(
-                &run.bytes[message.tail as usize..message.body as usize - 2],
-            );
-            log::trace!(
-                "{} - <<- [{verb} {} {line}]",
-                self.label(),
-                String::from_utf8_lossy(run.subject)
-            );
-            let body = run.body(message);
-            let shown = match context.traced_bytes_max {
-                0 => body,
-                max => &body[..body.len().min(max)],
-            };
-            log::trace!("{} - <<- MSG_PAYLOAD: [{}]", self.label(), quoted(shown));
-        }
-    }
+/// The words of a control line.
+fn words<'a>(input: &'a [u8], line: &PublishLine) -> impl Iterator<Item = &'a [u8]> {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    input[..line.body as usize]
+        .split(is_space)
+        .filter(|word| !word.is_empty())
 }
 
 /// Why there is no whole message.

@@ -74,7 +74,7 @@ impl<R: Ring> Shard<R> {
         let max = self.context.limits.connections_max;
         if self.stopping {
             self.close_now(conn, CloseReason::ServerShutdown);
-        } else if max > 0 && total > max as u64 {
+        } else if total > max.max(0) as u64 {
             self.broker
                 .push(conn, b"-ERR 'maximum connections exceeded'\r\n");
             log::error!("{peer} - cid:{id} - maximum connections exceeded");
@@ -180,15 +180,16 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connections.try_get(conn) else {
             return;
         };
-        let mut due_ms = connection.client.due_ms();
+        // A closing session has nothing more to do in time.
+        let mut due_ms = match connection.closing {
+            Some((_, until_ms)) => until_ms,
+            None => connection.client.due_ms(),
+        };
         if let Some(Parked::Held { until_ms }) = connection.parked {
             due_ms = due_ms.min(until_ms);
         }
         if let Some(started_ms) = connection.send_started_ms {
             due_ms = due_ms.min(started_ms + deadline_ms);
-        }
-        if let Some((_, until_ms)) = connection.closing {
-            due_ms = due_ms.min(until_ms);
         }
         if due_ms < connection.timer_ms {
             connection.timer_ms = due_ms;

@@ -8,45 +8,20 @@ use std::path::{Path, PathBuf};
 
 use super::host_port;
 
-/// A written pid file.
-#[derive(Debug)]
-pub struct PidFile {
-    path: PathBuf,
-    pid: u32,
-}
-
-impl PidFile {
-    /// Writes `pid`, digits only, to `path`, which may exist. Mode 0600 for a new file, as the oracle's.
-    ///
-    /// # Errors
-    /// The oracle's text for its `[FTL]` line.
-    pub fn write(path: &Path, pid: u32) -> Result<PidFile, String> {
-        let written = (OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path))
-        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()));
-        match written {
-            Ok(()) => Ok(PidFile {
-                path: path.to_path_buf(),
-                pid,
-            }),
-            Err(error) => Err(format!(
-                "Could not write pidfile: open {}: {error}",
-                path.display()
-            )),
-        }
-    }
-
-    /// Removes the file if it still holds this process's id: a successor's is left alone.
-    pub fn remove(self) {
-        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.pid.to_string()) {
-            // Gone in between is as good.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+/// Writes `pid`, digits only, to `path`, which may exist. Mode 0600 for a new file, as the oracle's; like there it
+/// stays behind when the broker ends.
+///
+/// # Errors
+/// The oracle's text for its `[FTL]` line.
+pub fn write_pid_file(path: &Path, pid: u32) -> Result<(), String> {
+    (OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path))
+    .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
+    .map_err(|error| format!("Could not write pidfile: open {}: {error}", path.display()))
 }
 
 /// A written ports file.
@@ -125,28 +100,12 @@ mod tests {
     fn the_pid_file_holds_digits_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
-        fs::write(&path, "123456789").unwrap();
-        fs::remove_file(&path).unwrap();
-        let file = PidFile::write(&path, 42).unwrap();
+        write_pid_file(&path, 42).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "42");
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        file.remove();
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_successors_pid_file_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pid");
-        let old = PidFile::write(&path, 421).unwrap();
-        let new = PidFile::write(&path, 43).unwrap();
-        old.remove();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "43");
-        new.remove();
-        assert!(!path.exists());
     }
 
     #[test]
@@ -175,7 +134,7 @@ mod tests {
 
     #[test]
     fn errors_are_the_oracles() {
-        let pid = PidFile::write(Path::new("/nonexistent/pid"), 1).unwrap_err();
+        let pid = write_pid_file(Path::new("/nonexistent/pid"), 1).unwrap_err();
         let ports = PortsFile::write(Path::new("/nonexistent"), "gannet", 7, &[]).unwrap_err();
         let gone = PortsFile {
             path: "/nonexistent/gannet_7.ports".into(),

@@ -1,0 +1,111 @@
+//! `-V`: what a session heard and said, as log lines in the oracle's form. Never shows a secret.
+
+use crate::broker::run::Run;
+use crate::proto::parser::Op;
+
+use super::Context;
+use super::client::Client;
+use crate::auth::violation::quoted;
+
+/// CONNECT fields that are not shown.
+const SECRETS: [&str; 4] = ["pass", "auth_token", "jwt", "sig"];
+
+impl Client {
+    /// An operation other than a publish.
+    #[cold]
+    pub(super) fn trace_operation(&self, op: &Op<'_>) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let shown = match op {
+            Op::Connect(json) => format!("CONNECT {}", without_secrets(json)),
+            Op::Sub {
+                subject,
+                queue,
+                sid,
+            } => {
+                let queue = queue
+                    .map(|queue| format!("{} ", text(queue)))
+                    .unwrap_or_default();
+                format!("SUB {} {queue}{}", text(subject), text(sid))
+            }
+            Op::Unsub { sid, max } => {
+                let max = max.map(|max| format!(" {max}")).unwrap_or_default();
+                format!("UNSUB {}{max}", text(sid))
+            }
+            Op::Ping => "PING".into(),
+            Op::Pong => "PONG".into(),
+            Op::Ok => "OK".into(),
+            Op::Info(json) => format!("INFO {}", text(json)),
+            Op::Err(error) => format!("-ERR {}", text(error)),
+            Op::Publish(_) => return,
+        };
+        log::trace!("{} - <<- [{shown}]", self.label());
+    }
+
+    /// Publishes.
+    #[cold]
+    pub(super) fn trace_publish(&self, context: &Context, run: &Run<'_>) {
+        let verb = if run.headers { "HPUB" } else { "PUB" };
+        for message in run.messages {
+            let line = &run.bytes[message.tail as usize..message.body as usize - 2];
+            let (subject, line) = (
+                String::from_utf8_lossy(run.subject),
+                String::from_utf8_lossy(line),
+            );
+            log::trace!("{} - <<- [{verb} {subject} {line}]", self.label());
+            let body = run.body(message);
+            let shown = match context.traced_bytes_max {
+                0 => body,
+                max => &body[..body.len().min(max)],
+            };
+            log::trace!("{} - <<- MSG_PAYLOAD: [{}]", self.label(), quoted(shown));
+        }
+    }
+
+    /// What the session says, without its line's end.
+    #[cold]
+    pub(super) fn trace_said(&self, said: &str) {
+        log::trace!("{} - ->> [{said}]", self.label());
+    }
+}
+
+/// CONNECT's JSON with secrets replaced; nothing of it where it is no JSON.
+fn without_secrets(json: &[u8]) -> String {
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(json) else {
+        return "[not JSON]".into();
+    };
+    if let Some(fields) = value.as_object_mut() {
+        for (name, field) in fields.iter_mut() {
+            if SECRETS
+                .iter()
+                .any(|secret| name.eq_ignore_ascii_case(secret))
+            {
+                *field = "[REDACTED]".into();
+            }
+        }
+    }
+    value.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let cases = [
+            (
+                r#"{"user":"a","pass":"x","AUTH_TOKEN":"y"}"#,
+                r#"{"user":"a","pass":"[REDACTED]","AUTH_TOKEN":"[REDACTED]"}"#,
+            ),
+            (
+                r#"{"jwt":"e.y.J","sig":"s","name":"n"}"#,
+                r#"{"jwt":"[REDACTED]","sig":"[REDACTED]","name":"n"}"#,
+            ),
+            (r#"{"pass":"x""#, "[not JSON]"),
+            ("null", "null"),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(without_secrets(json.as_bytes()), expected);
+        }
+    }
+}
