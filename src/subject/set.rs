@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 
 use super::pattern::{has_wildcard, is_subscribable, overlaps};
 use super::slab::Slab;
-use super::subject::has_empty_token;
 use super::table::{IdTable, Seed};
 use super::text::{LongTexts, Text};
 use super::trie::Trie;
@@ -164,7 +163,7 @@ impl PatternSet {
         if let Some(id) = self.find_literal(subject) {
             found(PatternId(id))?;
         }
-        if self.trie.is_empty() || has_empty_token(subject) {
+        if self.trie.is_empty() {
             return ControlFlow::Continue(());
         }
         self.trie
@@ -173,6 +172,9 @@ impl PatternSet {
 
     #[inline]
     fn find_literal(&self, subject: &[u8]) -> Option<u32> {
+        if self.literals.is_empty() {
+            return None;
+        }
         let hash = self.seed.hash(LITERAL, subject);
         self.literals
             .find(hash, |id| self.patterns.get(id).get(&self.long) == subject)

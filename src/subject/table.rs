@@ -8,8 +8,8 @@ use foldhash::quality::FoldHasher;
 use hashbrown::HashTable;
 
 /// Ids a segment holds on average just after a split; just before its own split it holds twice as many, which
-/// still fits 2,048 buckets at hashbrown's load of 7/8 with room for chance.
-const SEGMENT_TARGET: usize = 820;
+/// still fits 1,024 buckets at hashbrown's load of 7/8 with room for chance.
+const SEGMENT_TARGET: usize = 410;
 /// A segment's number comes from these bits of the hash: hashbrown uses the lowest and the highest.
 const SEGMENT_SHIFT: u32 = 20;
 
@@ -57,6 +57,12 @@ impl IdTable {
         }
     }
 
+    /// Whether there is no id.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The number of ids.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
@@ -66,7 +72,7 @@ impl IdTable {
     /// The id with this hash for which `is_it` says yes.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        if self.segments.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let segment = &self.segments[self.address(hash)];

@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::subject::Separators;
 use super::*;
 
 /// Subject; whether nats-server 2.15.1 accepts it in SUB, in configuration, and in PUB from a pedantic client.
@@ -417,6 +418,17 @@ proptest! {
     #[test]
     fn a_pair_agrees_with_the_naive_model(pattern in some_pattern(), subject in some_subject()) {
         prop_assert_eq!(pattern_matches(&pattern, &subject), naive(&pattern, &subject));
+    }
+
+    #[test]
+    fn separators_are_found_at_any_length(bytes in vec(select(b"abcdef\0\x2d\x2f\xae\xff.".to_vec()), 0..150)) {
+        let found = Separators::of(&bytes);
+        prop_assert_eq!(found.is_none(), tokens(&bytes).any(<[u8]>::is_empty));
+        let Some(found) = found else { return Ok(()) };
+        for from in 0..bytes.len() {
+            let next = (from..bytes.len()).find(|&at| bytes[at] == b'.');
+            prop_assert_eq!(found.next(from), next);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::pattern::{ANY, REST};
 use super::slab::Slab;
-use super::subject::{SEPARATOR, tokens};
+use super::subject::{SEPARATOR, Separators, token_count, tokens};
 use super::table::{IdTable, Seed};
 use super::text::{LongTexts, Text};
 
@@ -122,7 +122,7 @@ impl Trie {
 
     /// Calls `found` with every pattern that matches, in no particular order, until it breaks off.
     ///
-    /// The subject must have no empty token.
+    /// A subject with an empty token matches nothing.
     #[inline]
     pub(super) fn walk(
         &self,
@@ -131,23 +131,22 @@ impl Trie {
         long: &LongTexts,
         mut found: impl FnMut(u32) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        if self.is_empty() {
+        let Some(separators) = Separators::of(subject) else {
             return ControlFlow::Continue(());
-        }
+        };
         let mut branches = Branches::new();
-        let mut next = Some((ROOT, 0));
+        let mut next = (!self.is_empty()).then_some((ROOT, 0));
         while let Some((at, from)) = next {
             let node = self.nodes.get(at);
             if node.rest != NONE {
                 found(node.rest)?;
             }
-            let left = &subject[from as usize..];
-            let separator = left.iter().position(|&byte| byte == SEPARATOR);
-            let Some(token_bytes) = separator else {
+            let from = from as usize;
+            let Some(end) = separators.next(from) else {
                 if node.any_end != NONE {
                     found(node.any_end)?;
                 }
-                if let Some(child) = self.literal_child(at, node, left, seed, long) {
+                if let Some(child) = self.literal_child(at, node, &subject[from..], seed, long) {
                     let end = self.nodes.get(child).end;
                     if end != NONE {
                         found(end)?;
@@ -156,8 +155,8 @@ impl Trie {
                 next = branches.pop();
                 continue;
             };
-            let after = from + token_bytes as u32 + 1;
-            next = match self.literal_child(at, node, &left[..token_bytes], seed, long) {
+            let after = end as u32 + 1;
+            next = match self.literal_child(at, node, &subject[from..end], seed, long) {
                 Some(child) => {
                     if node.any != NONE {
                         branches.push((node.any, after));
@@ -362,6 +361,6 @@ fn split_last(pattern: &[u8]) -> (impl Iterator<Item = &[u8]>, Ending) {
         REST => (Ending::Rest, 1),
         _ => (Ending::Here, 0),
     };
-    let way = super::subject::token_count(pattern) - skipped;
+    let way = token_count(pattern) - skipped;
     (tokens(pattern).take(way), ending)
 }
