@@ -21,7 +21,7 @@ pub use responses::ResponseTracker;
 
 use std::fmt;
 
-use crate::config::{Authorization, Config, Position};
+use crate::config::{Config, Position};
 use crate::proto::handshake::ConnectOptions;
 
 use single::SingleUser;

@@ -171,7 +171,7 @@ impl Broker {
             peer.dirty = true;
             self.dirty.push(conn);
         }
-        if peer.outbox.has_full()
+        if peer.outbox.is_worth_sending()
             && let Some(chunk) = peer.outbox.next()
         {
             out.send(conn, chunk);

@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use crate::account::AccountId;
 
@@ -10,11 +11,20 @@ use super::effect::ConnId;
 use super::interest::{QueueId, SubId};
 use super::outbox::Prefix;
 
-/// Slots of the cache, a power of two. A hot working set of a few thousand subjects fits.
-const SLOTS: usize = 16 * 1024;
+/// Sets of the cache, a power of two: a hot working set of some ten thousand subjects fits.
+const SETS: usize = 4 * 1024;
+
+/// Answers in a set.
+const WAYS: usize = 4;
+
+/// Answers with more local targets are not kept.
+const TARGETS_MAX: usize = 64 * 1024;
+
+/// Answers kept for their memory.
+const SPARE_MAX: usize = 4;
 
 /// Bytes behind the last prefix, so that short copies may read past it.
-const PREFIX_SLACK: usize = 64;
+const PREFIX_SLACK: usize = 32;
 
 /// A local subscription that gets a subject.
 #[derive(Clone, Copy, Debug)]
@@ -49,22 +59,27 @@ impl Group {
     }
 }
 
-/// Who gets a subject.
+/// Who gets a subject. Small, and with its text in one block: a hot set of thousands stays in cache.
+///
+/// Invariant: `text` begins with `HMSG subject `, which the first target's sid continues.
 #[derive(Debug, Default)]
 pub struct Match {
-    account: Option<AccountId>,
-    subject: Vec<u8>,
     generation: u64,
-    /// Plain subscriptions here.
-    pub plain: Vec<Target>,
-    /// Queue groups, here and elsewhere.
-    pub groups: Vec<Group>,
-    /// Shards with plain subscriptions, a bit each.
-    pub remote_plain: u64,
+    account: Option<AccountId>,
+    subject_len: u32,
     /// One connection gets the subject on several subscriptions: order among them is message by message.
     pub interleaved: bool,
-    prefixes: Vec<u8>,
+    /// Shards with plain subscriptions, a bit each.
+    pub remote_plain: u64,
+    /// Plain subscriptions here.
+    pub plain: SmallVec<[Target; 2]>,
+    /// Queue groups, here and elsewhere.
+    pub groups: Vec<Group>,
+    text: Vec<u8>,
 }
+
+/// What every prefix begins with.
+const VERB: &[u8] = b"HMSG ";
 
 impl Match {
     /// Whose subject space it speaks of.
@@ -72,17 +87,29 @@ impl Match {
         self.account.expect("an answer that was built")
     }
 
+    fn subject(&self) -> &[u8] {
+        self.text
+            .get(VERB.len()..VERB.len() + self.subject_len as usize)
+            .unwrap_or_default()
+    }
+
     /// Empties it for another subject; keeps the memory.
     pub fn reset(&mut self, account: AccountId, subject: &[u8], generation: u64) {
         self.account = Some(account);
-        self.subject.clear();
-        self.subject.extend_from_slice(subject);
         self.generation = generation;
+        self.subject_len = subject.len() as u32;
         self.plain.clear();
         self.groups.clear();
         self.remote_plain = 0;
         self.interleaved = false;
-        self.prefixes.clear();
+        self.text.clear();
+        self.begin_prefix(subject);
+    }
+
+    fn begin_prefix(&mut self, subject: &[u8]) {
+        self.text.extend_from_slice(VERB);
+        self.text.extend_from_slice(subject);
+        self.text.push(b' ');
     }
 
     /// A target of this match, with its prefix written.
@@ -94,13 +121,18 @@ impl Match {
         headers: bool,
         careful: bool,
     ) -> Target {
-        let prefix = self.prefixes.len();
-        self.prefixes.extend_from_slice(b"HMSG ");
-        self.prefixes.extend_from_slice(&self.subject);
-        self.prefixes.push(b' ');
-        self.prefixes.extend_from_slice(sid);
-        self.prefixes.push(b' ');
-        let prefix_len = (self.prefixes.len() - prefix) as u16;
+        let begun = VERB.len() + self.subject_len as usize + 1;
+        let prefix = if self.text.len() == begun {
+            0
+        } else {
+            self.text.len()
+        };
+        if prefix > 0 {
+            self.text.extend_from_within(..begun);
+        }
+        self.text.extend_from_slice(sid);
+        self.text.push(b' ');
+        let prefix_len = (self.text.len() - prefix) as u16;
         Target {
             conn,
             sub,
@@ -113,12 +145,13 @@ impl Match {
 
     /// Ends the building.
     pub fn finish(&mut self) {
-        self.prefixes.resize(self.prefixes.len() + PREFIX_SLACK, 0);
-        let mut conns: Vec<ConnId> = self
+        self.text.resize(self.text.len() + PREFIX_SLACK, 0);
+        let locals = self.groups.iter().flat_map(|group| &group.local);
+        let mut conns: SmallVec<[ConnId; 8]> = self
             .plain
             .iter()
-            .chain(self.groups.iter().flat_map(|g| &g.local))
-            .map(|t| t.conn)
+            .chain(locals)
+            .map(|target| target.conn)
             .collect();
         conns.sort_unstable();
         self.interleaved = conns.windows(2).any(|pair| pair[0] == pair[1]);
@@ -129,21 +162,18 @@ impl Match {
     pub fn prefix(&self, target: &Target, headers: bool) -> Prefix<'_> {
         let skip = usize::from(!headers);
         Prefix {
-            bytes: &self.prefixes[target.prefix as usize + skip..],
+            bytes: &self.text[target.prefix as usize + skip..],
             len: usize::from(target.prefix_len) - skip,
         }
     }
-
-    /// Nobody at all, here or elsewhere.
-    pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.groups.is_empty() && self.remote_plain == 0
-    }
 }
 
-/// Answers by (account, subject). An answer is taken out for use and put back afterwards.
+/// Answers by (account, subject), four to a set. An answer is taken out for use and put back afterwards.
 #[derive(Debug)]
 pub struct MatchCache {
-    slots: Vec<Option<Box<Match>>>,
+    /// A part of the hash for each slot: a slot whose tag differs need not be looked at.
+    tags: Vec<[u32; WAYS]>,
+    slots: Vec<[Option<Box<Match>>; WAYS]>,
     spare: Vec<Box<Match>>,
     hasher: FixedState,
     changes: u64,
@@ -152,28 +182,33 @@ pub struct MatchCache {
 /// Where an answer belongs, and whether it still does.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    slot: usize,
+    set: usize,
+    way: usize,
+    tag: u32,
     changes: u64,
 }
 
 impl MatchCache {
-    /// An empty cache. The seed makes its slots unpredictable to clients.
+    /// An empty cache. The seed makes its sets unpredictable to clients.
     pub fn new(seed: u64) -> Self {
         MatchCache {
-            slots: (0..SLOTS).map(|_| None).collect(),
+            tags: vec![[0; WAYS]; SETS],
+            slots: (0..SETS).map(|_| [const { None }; WAYS]).collect(),
             spare: Vec::new(),
             hasher: FixedState::with_seed(seed),
             changes: 0,
         }
     }
 
-    fn slot(&self, account: AccountId, subject: &[u8]) -> usize {
-        (self.hasher.hash_one(subject) as usize ^ account.0 as usize)
-            .wrapping_add(account.0 as usize * 31)
-            & (SLOTS - 1)
+    /// Set and tag of a subject; a tag is never 0.
+    #[inline]
+    fn find(&self, account: AccountId, subject: &[u8]) -> (usize, u32) {
+        let hash = self.hasher.hash_one(subject)
+            ^ u64::from(account.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash as usize & (SETS - 1), (hash >> 32) as u32 | 1)
     }
 
-    /// Takes the answer out, if it is known and of this generation; else an empty one to be built.
+    /// Takes the answer out, if it is known and of this generation; else one to be built anew.
     #[inline]
     pub fn take(
         &mut self,
@@ -181,29 +216,55 @@ impl MatchCache {
         subject: &[u8],
         generation: u64,
     ) -> (Place, Box<Match>, bool) {
-        let slot = self.slot(account, subject);
-        let place = Place {
-            slot,
-            changes: self.changes,
-        };
-        match self.slots[slot].take() {
-            Some(found) => {
-                let good = found.generation == generation
-                    && found.account == Some(account)
-                    && found.subject == subject;
-                (place, found, good)
+        let (set, tag) = self.find(account, subject);
+        let changes = self.changes;
+        for way in 0..WAYS {
+            if self.tags[set][way] == tag
+                && let Some(found) = self.slots[set][way].take()
+            {
+                let same = found.account == Some(account) && found.subject() == subject;
+                let good = same && found.generation == generation;
+                return (
+                    Place {
+                        set,
+                        way,
+                        tag,
+                        changes,
+                    },
+                    found,
+                    good,
+                );
             }
-            None => (place, self.spare.pop().unwrap_or_default(), false),
         }
+        self.make_room(set, tag)
+    }
+
+    /// A slot for an answer that is not known: a free one, or the one whose turn it is.
+    #[cold]
+    fn make_room(&mut self, set: usize, tag: u32) -> (Place, Box<Match>, bool) {
+        let free = (0..WAYS).find(|way| self.slots[set][*way].is_none());
+        let way = free.unwrap_or((tag >> 8) as usize % WAYS);
+        let old = self.slots[set][way].take();
+        let answer = old.or_else(|| self.spare.pop()).unwrap_or_default();
+        (
+            Place {
+                set,
+                way,
+                tag,
+                changes: self.changes,
+            },
+            answer,
+            false,
+        )
     }
 
     /// Puts an answer back, unless interest has changed meanwhile.
     #[inline]
     pub fn put(&mut self, place: Place, answer: Box<Match>) {
-        const TARGETS_MAX: usize = 64 * 1024;
         if place.changes == self.changes && answer.plain.len() <= TARGETS_MAX {
-            self.slots[place.slot] = Some(answer);
-        } else if self.spare.len() < 4 && answer.plain.capacity() < 1024 {
+            self.tags[place.set][place.way] = place.tag;
+            self.slots[place.set][place.way] = Some(answer);
+        } else if self.spare.len() < SPARE_MAX && answer.plain.len() <= TARGETS_MAX {
             self.spare.push(answer);
         }
     }
@@ -211,12 +272,15 @@ impl MatchCache {
     /// Forgets the answer about one subject: a literal subscription came or went.
     pub fn forget(&mut self, account: AccountId, subject: &[u8]) {
         self.changes += 1;
-        let slot = self.slot(account, subject);
-        if let Some(found) = &mut self.slots[slot]
-            && found.account == Some(account)
-            && found.subject == subject
-        {
-            found.account = None;
+        let (set, tag) = self.find(account, subject);
+        for way in 0..WAYS {
+            if self.tags[set][way] == tag
+                && let Some(found) = &mut self.slots[set][way]
+                && found.account == Some(account)
+                && found.subject() == subject
+            {
+                found.account = None;
+            }
         }
     }
 

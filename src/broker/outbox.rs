@@ -7,8 +7,15 @@ use super::run::{Message, Run};
 /// Size of a chunk. Fixed and pooled, so that output stays in the second-level cache (measured: `perf/`).
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Room kept free at the end of every chunk, so that small copies may write a whole [`SLACK`] at once.
-const SLACK: usize = 64;
+/// Sizes that copies are rounded up to: a copy of fixed length costs less than a branch on a length that varies.
+const SMALL: usize = 32;
+const MEDIUM: usize = 144;
+
+/// The largest of them, and the room kept free at the end of every chunk for it.
+const SLACK: usize = 256;
+
+/// From so many bytes on a connection is sent to in the middle of a turn.
+const EAGER_BYTES: u64 = 16 * 1024;
 
 /// How many free chunks a pool keeps before it gives memory back.
 const POOL_CHUNKS_MAX: usize = 64;
@@ -55,8 +62,10 @@ impl Chunk {
     #[inline(always)]
     fn put(&mut self, source: &[u8], len: usize) {
         let target = &mut self.bytes[self.len..];
-        if len <= 32 && source.len() >= 32 {
-            target[..32].copy_from_slice(&source[..32]);
+        if len <= SMALL && source.len() >= SMALL {
+            target[..SMALL].copy_from_slice(&source[..SMALL]);
+        } else if len <= MEDIUM && source.len() >= MEDIUM {
+            target[..MEDIUM].copy_from_slice(&source[..MEDIUM]);
         } else if len <= SLACK && source.len() >= SLACK {
             target[..SLACK].copy_from_slice(&source[..SLACK]);
         } else {
@@ -137,9 +146,10 @@ impl Outbox {
         self.in_flight_bytes != 0
     }
 
-    /// Whether a whole chunk is ready while none is in flight: worth sending before the turn ends.
-    pub fn has_full(&self) -> bool {
-        !self.full.is_empty() && !self.in_flight()
+    /// Whether enough waits, while nothing is in flight, to be sent before the turn ends: it is still in cache.
+    #[inline(always)]
+    pub fn is_worth_sending(&self) -> bool {
+        !self.in_flight() && self.pending_bytes >= EAGER_BYTES
     }
 
     /// Appends bytes as they are.

@@ -158,7 +158,7 @@ pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
     if window[at as usize] != b'\r' || *window.get(at as usize + 1)? != b'\n' {
         return None;
     }
-    let number = |from: u32, to: u32| canonical_number(&window[from as usize..to as usize]);
+    let number = |from: u32, to: u32| canonical_number(window, from, to);
     let body = at + 2;
     let (reply_end, header_len, total_len) = match (headers, count) {
         (false, 2) => (ends[0], 0, number(ends[0] + 1, ends[1])?),
@@ -195,24 +195,26 @@ pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
     })
 }
 
-/// Digits without a leading zero, at most nine of them.
+/// Digits without a leading zero, at most eight of them, ending before `to`: all at once, for a loop over a number of
+/// digits that varies costs more than the arithmetic.
 #[inline(always)]
-fn canonical_number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty()
-        || digits.len() > SIZE_DIGITS_MAX
-        || (digits[0] == b'0' && digits.len() > 1)
-    {
+fn canonical_number(window: &[u8; scan::WINDOW], from: u32, to: u32) -> Option<u32> {
+    let len = to - from;
+    let end: &[u8; 8] = window[..to as usize].last_chunk()?;
+    if len == 0 || len > 8 || (window[from as usize] == b'0' && len > 1) {
         return None;
     }
-    let mut value = 0u32;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u32::from(digit);
+    let zeros = 0x3030_3030_3030_3030u64;
+    let unused = 64 - 8 * len;
+    // The digits, with zeros in place of what stands before them.
+    let kept = (u64::from_le_bytes(*end) ^ zeros) >> unused << unused;
+    if (kept | kept.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080 != 0 {
+        return None;
     }
-    Some(value)
+    let pairs = kept.wrapping_mul(10).wrapping_add(kept >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    let eight = fours.wrapping_mul(10_000).wrapping_add(fours >> 32);
+    Some(eight as u32)
 }
 
 /// The oracle takes at most nine digits in a size.

@@ -38,6 +38,10 @@ pub struct Client {
     pub(super) options: Box<ConnectOptions>,
     pub(super) identity: Option<Box<Identity>>,
     pub(super) heartbeat: Heartbeat,
+    /// The client sends and takes headers.
+    pub(super) headers: bool,
+    /// Messages are taken one at a time, so that what is said of each comes in its place.
+    pub(super) one_by_one: bool,
     /// The client's number on this node.
     pub id: u64,
     /// The client's address.
@@ -50,6 +54,16 @@ pub struct Client {
     missing: usize,
     /// `rest` may hold more than the beginning of one operation.
     stashed: bool,
+}
+
+/// What one operation, or one run of publishes, came to.
+pub(super) enum Taken {
+    /// Done; it was so many bytes.
+    Bytes(usize),
+    /// Not whole yet: so many bytes are missing, 0 where its line is not whole.
+    Missing(usize),
+    /// So many bytes are done with, and the session does not simply go on.
+    Last(usize, Flow),
 }
 
 /// What a piece of input came to: bytes used, how to go on, and bytes missing of what is left.
@@ -81,6 +95,8 @@ impl Client {
             options: Box::default(),
             identity: None,
             heartbeat: Heartbeat::new(context, stranger),
+            headers: false,
+            one_by_one: true,
             id,
             ip,
             port,
@@ -207,56 +223,66 @@ impl Client {
         input: &[u8],
     ) -> Progress {
         let mut used = 0;
-        let mut flow = Flow::Continue;
-        let mut missing = 0;
         let mut known: Option<PublishLine> = None;
-        let control_line_max = context.limits.control_line_bytes_max as usize;
         while used < input.len() {
             let rest = &input[used..];
-            let step = match known.take() {
-                Some(line) => Step::Op(Op::Publish(line), line.body as usize),
-                None => parser::parse(rest, control_line_max),
+            let taken = match known.take().or_else(|| parser::publish_fast(rest)) {
+                Some(line) if self.phase == Phase::Member => {
+                    self.publish(context, broker, port, rest, &line, &mut known)
+                }
+                _ => self.process_any(context, broker, port, rest, &mut known),
             };
-            if self.phase != Phase::Member
-                && let Some(stop) = self.meet_stranger(context, broker, rest)
-            {
-                flow = stop;
-                break;
-            }
-            match step {
-                Step::Incomplete => break,
-                Step::Fault(fault) => {
-                    flow = self.fault(broker, fault);
-                    break;
+            match taken {
+                Taken::Bytes(bytes) => used += bytes,
+                Taken::Missing(missing) => {
+                    return Progress {
+                        used,
+                        flow: Flow::Continue,
+                        missing,
+                    };
                 }
-                Step::Op(Op::Publish(line), _) => {
-                    let progress = self.publish(context, broker, port, rest, line, &mut known);
-                    used += progress.used;
-                    missing = progress.missing;
-                    flow = progress.flow;
-                    if progress.used == 0 || !matches!(flow, Flow::Continue) {
-                        break;
-                    }
+                Taken::Last(bytes, flow) => {
+                    return Progress {
+                        used: used + bytes,
+                        flow,
+                        missing: 0,
+                    };
                 }
-                Step::Op(op, line_len) => match self.operation(context, broker, port, op) {
-                    // A PING before a barrier that does not hold yet is read again afterwards.
-                    Flow::AwaitMesh => {
-                        flow = Flow::AwaitMesh;
-                        break;
-                    }
-                    Flow::Continue => used += line_len,
-                    stop => {
-                        used += line_len;
-                        flow = stop;
-                        break;
-                    }
-                },
             }
         }
         Progress {
             used,
-            flow,
-            missing,
+            flow: Flow::Continue,
+            missing: 0,
+        }
+    }
+
+    /// Carries out the operation at the start of `input`, whatever it is and however it is spelled.
+    fn process_any(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        input: &[u8],
+        next: &mut Option<PublishLine>,
+    ) -> Taken {
+        if self.phase != Phase::Member
+            && let Some(flow) = self.meet_stranger(context, broker, input)
+        {
+            return Taken::Last(0, flow);
+        }
+        match parser::parse(input, context.limits.control_line_bytes_max as usize) {
+            Step::Incomplete => Taken::Missing(0),
+            Step::Fault(fault) => Taken::Last(0, self.fault(broker, fault)),
+            Step::Op(Op::Publish(line), _) => {
+                self.publish(context, broker, port, input, &line, next)
+            }
+            Step::Op(op, line_len) => match self.operation(context, broker, port, op) {
+                Flow::Continue => Taken::Bytes(line_len),
+                // A PING before a barrier that does not hold yet is read again afterwards.
+                Flow::AwaitMesh => Taken::Last(0, Flow::AwaitMesh),
+                flow => Taken::Last(line_len, flow),
+            },
         }
     }
 

@@ -48,7 +48,7 @@ impl Client {
             Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
             Outcome::Work(work) => {
                 self.phase = Phase::Verifying;
-                Some(Flow::Verify(work))
+                Some(Flow::Verify(Box::new(work)))
             }
         }
     }
@@ -69,7 +69,7 @@ impl Client {
             Outcome::Denied(denial) => self.denied(broker, &denial),
             Outcome::Work(work) => {
                 self.phase = Phase::Verifying;
-                Flow::Verify(work)
+                Flow::Verify(Box::new(work))
             }
         }
     }
@@ -80,7 +80,7 @@ impl Client {
         match outcome {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
             Outcome::Denied(denial) => self.denied(broker, &denial),
-            Outcome::Work(work) => Flow::Verify(work),
+            Outcome::Work(work) => Flow::Verify(Box::new(work)),
         }
     }
 
@@ -88,6 +88,11 @@ impl Client {
         self.admit(broker, identity);
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);
+        self.headers = headers;
+        self.one_by_one = self.options.verbose
+            || self.options.pedantic
+            || context.trace
+            || broker.peer(self.conn).responses.is_some();
         match self.options.check(context.info.headers) {
             Ok(()) => {
                 self.say_ok(broker);

@@ -66,7 +66,7 @@ pub enum Flow {
     /// Ready for more.
     Continue,
     /// Takes nothing more until its credentials have been verified off the shard.
-    Verify(BcryptWork),
+    Verify(Box<BcryptWork>),
     /// Takes nothing more until all batches are in the mesh.
     AwaitMesh,
     /// Closes, after what waits for it has been sent as far as the socket takes it.

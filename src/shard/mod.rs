@@ -163,10 +163,14 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// First half of a turn: submits, waits as told, reaps. Returns whether anything happened.
+    /// First half of a turn: submits, waits as told, reaps. Returns whether anybody wants something: the end of
+    /// a send alone is no news.
     pub fn poll(&mut self, wait: Wait) -> io::Result<bool> {
         self.ring.turn(wait, &mut self.events)?;
-        Ok(!self.events.is_empty())
+        Ok(self
+            .events
+            .iter()
+            .any(|event| !matches!(event, Event::Sent { .. })))
     }
 
     /// Second half: handles everything there is, at this time (milliseconds from any start).

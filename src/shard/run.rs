@@ -11,11 +11,11 @@ use super::ring::{Ring, Wait};
 /// How long the adaptive spin lasts at most.
 const ADAPTIVE_SPIN: Duration = Duration::from_micros(50);
 
-/// After so many fruitless spins in a row the adaptive spin rests.
-const FRUITLESS_MAX: u32 = 4;
+/// After a fruitless spin the adaptive spin rests for so many waits; after each further one for twice as many.
+const REST_WAITS_MIN: u32 = 64;
 
-/// For how many waits it rests before it tries again.
-const REST_WAITS: u32 = 1024;
+/// The longest rest.
+const REST_WAITS_MAX: u32 = 64 * 1024;
 
 /// Longest sleep: a bound only, everything that matters wakes a shard.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -39,8 +39,10 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
 struct Idle {
     spin: Spin,
     since: Option<Instant>,
-    fruitless: u32,
+    /// Waits left until the adaptive spin is tried again.
     resting: u32,
+    /// Length of the next rest.
+    rest: u32,
 }
 
 impl Idle {
@@ -48,8 +50,8 @@ impl Idle {
         Idle {
             spin,
             since: None,
-            fruitless: 0,
             resting: 0,
+            rest: REST_WAITS_MIN,
         }
     }
 
@@ -57,7 +59,7 @@ impl Idle {
     fn saw(&mut self, something: bool) {
         if something {
             if self.since.take().is_some() {
-                self.fruitless = 0;
+                self.rest = REST_WAITS_MIN;
             }
         } else if self.since.is_none() {
             self.since = Some(Instant::now());
@@ -99,11 +101,8 @@ impl Idle {
     }
 
     fn spun_in_vain(&mut self) {
-        self.fruitless += 1;
-        if self.fruitless >= FRUITLESS_MAX {
-            self.fruitless = 0;
-            self.resting = REST_WAITS;
-        }
+        self.resting = self.rest;
+        self.rest = (self.rest * 2).min(REST_WAITS_MAX);
     }
 }
 

@@ -49,7 +49,7 @@ pub struct RingOptions {
 impl Default for RingOptions {
     fn default() -> Self {
         RingOptions {
-            receive_buffers: 16,
+            receive_buffers: 8,
             submission_entries: 256,
             completion_entries: 4096,
         }
