@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::{self, Responses, Rule, Rules, Secret, User};
+use crate::config::{self, Authorization, Responses, Rule, Rules, Secret, User};
 use crate::proto::handshake;
 
 /// `p` and `t` hashed, by the crypt library of the operating system.
@@ -555,20 +555,36 @@ fn all_errors_of_a_configuration() {
 }
 
 #[test]
-fn settings_that_would_be_ignored_are_refused() {
-    let useless = Authorization {
+fn settings_without_effect() {
+    let password = Authorization {
         password: secret("p"),
-        token: secret("t"),
+        ..Authorization::default()
+    };
+    check(
+        &password,
+        false,
+        &[("", ""), ("pass=p", ""), ("pass=x", "")],
+    );
+    let permissions = Authorization {
         default_permissions: Some(only("def")),
         ..Authorization::default()
     };
-    check_errors(
-        &useless,
-        &[
-            "authorization: a password without a user protects nothing",
-            "authorization: default_permissions apply to users only, and there are none",
-        ],
+    check(
+        &permissions,
+        false,
+        &[("", ""), ("user=a pass=p", "user:a")],
     );
+    let token = Authorization {
+        token: secret("t"),
+        ..permissions.clone()
+    };
+    check(&token, true, &[("auth_token=t", "token")]);
+    let single = Authorization {
+        user: Some("a".into()),
+        password: secret("p"),
+        ..permissions
+    };
+    check(&single, true, &[("user=a pass=p", "user:a")]);
 }
 
 #[test]
