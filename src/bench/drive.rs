@@ -20,6 +20,9 @@ const EVENTS_MAX: usize = 1024;
 /// How long the loop may sleep before it looks at what other threads did.
 const NAP: Duration = Duration::from_millis(5);
 
+/// The same while a window that other threads open may be closed.
+const LOOK_AT_OTHERS: Duration = Duration::from_micros(20);
+
 /// When a phase is over.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
@@ -38,6 +41,8 @@ pub struct Pace {
     pub outstanding_max: u64,
     /// Messages a second for each publisher.
     pub per_second: f64,
+    /// Other threads have a share of the load too: what they receive opens our window.
+    pub shared: bool,
 }
 
 /// One publishing connection.
@@ -250,16 +255,14 @@ impl Driver {
         }
     }
 
-    /// The time between two messages of a paced publisher; a microsecond where windows are shared with other threads.
+    /// How long a publisher that may not write now can sleep.
     fn gap(&self) -> Duration {
         if self.pace.per_second > 0.0 {
             return Duration::from_secs_f64((1.0 / self.pace.per_second).clamp(1e-6, 1.0));
         }
-        let waits_for_others = self.subscribers.is_empty() && self.pace.outstanding_max > 0;
-        if waits_for_others {
-            Duration::from_micros(20)
-        } else {
-            NAP
+        match self.pace.shared && self.pace.outstanding_max > 0 {
+            true => LOOK_AT_OTHERS,
+            false => NAP,
         }
     }
 

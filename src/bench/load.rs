@@ -87,6 +87,7 @@ impl Load {
         let pace = Pace {
             outstanding_max: self.outstanding_max,
             per_second,
+            shared: self.threads > 1,
         };
         let threads = self.threads.max(1);
         let shares = deal(publishers, threads)
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn every_delivery_is_counted() {
         for threads in [1, 2] {
-            for outstanding_max in [0, 1, 1000] {
+            for outstanding_max in [0, 30, 1000] {
                 assert_eq!(run(Fault::None, threads, outstanding_max), Ok((2000, 6000)));
             }
         }
