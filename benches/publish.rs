@@ -22,8 +22,8 @@ use gannet::session::{Context, Port};
 struct Sink(Vec<(ConnId, Chunk)>);
 
 impl Outlet for Sink {
-    fn send(&mut self, conn: ConnId, chunk: Chunk) {
-        self.0.push((conn, chunk));
+    fn send(&mut self, conn: ConnId, chunk: Chunk, back: &mut Vec<(ConnId, Chunk)>) {
+        back.push((conn, chunk));
     }
 }
 
@@ -187,7 +187,7 @@ fn encode(c: &mut Criterion) {
         group.bench_function(format!("{size} B"), |b| {
             b.iter(|| {
                 outbox.push_run(&mut pool, prefix, &run);
-                while let Some(chunk) = outbox.next() {
+                while let Some(chunk) = outbox.next(0) {
                     let sent = chunk.unsent().len();
                     outbox.sent(&mut pool, chunk, sent);
                 }

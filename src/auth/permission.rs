@@ -141,13 +141,21 @@ impl From<config::Responses> for ResponsePermission {
 
 /// Subjects that no client may publish to, whatever its permissions; `in_system_account` opens the second kind.
 /// Refused with [`publish_refused`](super::violation::publish_refused).
+#[inline]
 pub fn subject_is_reserved(subject: &[u8], in_system_account: bool) -> bool {
+    if !matches!(subject.first(), Some(b'_' | b'$')) {
+        return false;
+    }
     is_gateway_reply(subject) || (subject.starts_with(b"$NRG.") && !in_system_account)
 }
 
 /// Reply subjects that no client may name, whatever its permissions.
 /// Refused with [`reply_refused`](super::violation::reply_refused).
+#[inline]
 pub fn reply_is_reserved(reply: &[u8]) -> bool {
+    if !matches!(reply.first(), Some(b'_' | b'$')) {
+        return false;
+    }
     reply.starts_with(b"_R_.") || begins(reply, b"$JS.ACK.") || is_gateway_reply(reply)
 }
 

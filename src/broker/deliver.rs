@@ -171,16 +171,18 @@ impl Broker {
             peer.dirty = true;
             self.dirty.push(conn);
         }
+        let far = peer.outbox.pending_bytes();
         if peer.outbox.is_worth_sending()
-            && let Some(chunk) = peer.outbox.next()
+            && let Some(chunk) = peer.outbox.next(self.now_ms)
         {
-            out.send(conn, chunk);
+            out.send(conn, chunk, &mut self.returned);
+            while let Some((conn, chunk)) = self.returned.pop() {
+                let sent = chunk.unsent().len();
+                self.chunk_sent(conn, chunk, sent);
+            }
         }
-        if self
-            .pending
-            .hold_bytes
-            .is_some_and(|hold| peer.outbox.pending_bytes() >= hold)
-            || peer.outbox.pending_bytes() > self.pending.pending_bytes_max
+        if self.pending.hold_bytes.is_some_and(|hold| far >= hold)
+            || far > self.pending.pending_bytes_max
         {
             self.behind(conn, origin);
         }

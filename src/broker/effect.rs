@@ -21,8 +21,9 @@ pub struct Origin {
 
 /// Where full chunks go in the middle of a turn.
 pub trait Outlet {
-    /// Sends a chunk of this connection. None is in flight.
-    fn send(&mut self, conn: ConnId, chunk: Chunk);
+    /// Sends a chunk of this connection. None is in flight. Chunks that are wholly sent by now, this one or others,
+    /// may come back at once.
+    fn send(&mut self, conn: ConnId, chunk: Chunk, back: &mut Vec<(ConnId, Chunk)>);
 }
 
 /// Why a connection is closed. The texts are the oracle's reasons in `connz`.

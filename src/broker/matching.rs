@@ -218,23 +218,19 @@ impl MatchCache {
     ) -> (Place, Box<Match>, bool) {
         let (set, tag) = self.find(account, subject);
         let changes = self.changes;
-        for way in 0..WAYS {
-            if self.tags[set][way] == tag
-                && let Some(found) = self.slots[set][way].take()
-            {
-                let same = found.account == Some(account) && found.subject() == subject;
-                let good = same && found.generation == generation;
-                return (
-                    Place {
-                        set,
-                        way,
-                        tag,
-                        changes,
-                    },
-                    found,
-                    good,
-                );
-            }
+        let way = way_of(&self.tags[set], tag);
+        if way < WAYS
+            && let Some(found) = self.slots[set][way].take()
+        {
+            let same = found.account == Some(account) && found.subject() == subject;
+            let good = same && found.generation == generation;
+            let place = Place {
+                set,
+                way,
+                tag,
+                changes,
+            };
+            return (place, found, good);
         }
         self.make_room(set, tag)
     }
@@ -273,14 +269,13 @@ impl MatchCache {
     pub fn forget(&mut self, account: AccountId, subject: &[u8]) {
         self.changes += 1;
         let (set, tag) = self.find(account, subject);
-        for way in 0..WAYS {
-            if self.tags[set][way] == tag
-                && let Some(found) = &mut self.slots[set][way]
-                && found.account == Some(account)
-                && found.subject() == subject
-            {
-                found.account = None;
-            }
+        let way = way_of(&self.tags[set], tag);
+        if way < WAYS
+            && let Some(found) = &mut self.slots[set][way]
+            && found.account == Some(account)
+            && found.subject() == subject
+        {
+            found.account = None;
         }
     }
 
@@ -288,4 +283,14 @@ impl MatchCache {
     pub fn touch(&mut self) {
         self.changes += 1;
     }
+}
+
+/// The first way with this tag, at least [`WAYS`] if there is none. Without branches: which way it is cannot be
+/// predicted.
+#[inline(always)]
+fn way_of(tags: &[u32; WAYS], tag: u32) -> usize {
+    let hits = tags.iter().enumerate().fold(0u32, |hits, (way, known)| {
+        hits | u32::from(*known == tag) << way
+    });
+    hits.trailing_zeros() as usize
 }

@@ -30,7 +30,7 @@ use crate::proto::handshake::ConnectOptions;
 use effect::{Batch, ConnId, Effect, Origin};
 use interest::{Interest, SHARDS_MAX, Sub, SubId};
 use matching::MatchCache;
-use outbox::ChunkPool;
+use outbox::{Chunk, ChunkPool};
 use peer::{Peer, Traffic};
 
 /// How far a connection may fall behind.
@@ -83,6 +83,7 @@ pub struct Broker {
     dirty: Vec<ConnId>,
     effects: Vec<Effect>,
     expired: Vec<SubId>,
+    returned: Vec<(ConnId, Chunk)>,
     /// All messages from clients of this shard.
     pub received: Traffic,
     /// All messages to clients of this shard.
@@ -112,6 +113,7 @@ impl Broker {
             dirty: Vec::new(),
             effects: Vec::new(),
             expired: Vec::new(),
+            returned: Vec::new(),
             received: Traffic::default(),
             sent: Traffic::default(),
             slow_consumers: 0,
@@ -184,12 +186,17 @@ impl Broker {
     }
 
     /// The next chunk of a connection, unless one is in flight or nothing waits.
-    pub fn next_chunk(&mut self, conn: ConnId) -> Option<outbox::Chunk> {
-        self.peers[conn as usize].as_mut()?.outbox.next()
+    pub fn next_chunk(&mut self, conn: ConnId) -> Option<Chunk> {
+        self.peers[conn as usize].as_mut()?.outbox.next(self.now_ms)
+    }
+
+    /// Since when a chunk of a connection is with the kernel.
+    pub fn sending_since_ms(&self, conn: ConnId) -> Option<u64> {
+        self.find_peer(conn)?.outbox.in_flight_since_ms()
     }
 
     /// A chunk came back from the kernel, which took `sent` bytes of it.
-    pub fn chunk_sent(&mut self, conn: ConnId, chunk: outbox::Chunk, sent: usize) {
+    pub fn chunk_sent(&mut self, conn: ConnId, chunk: Chunk, sent: usize) {
         let hold = self.pending.hold_bytes.unwrap_or(u64::MAX);
         let Some(Some(peer)) = self.peers.get_mut(conn as usize) else {
             self.pool.give(chunk);
@@ -204,7 +211,7 @@ impl Broker {
     }
 
     /// A chunk whose connection has gone.
-    pub fn chunk_done(&mut self, chunk: outbox::Chunk) {
+    pub fn chunk_done(&mut self, chunk: Chunk) {
         self.pool.give(chunk);
     }
 

@@ -132,6 +132,7 @@ pub struct Outbox {
     full: VecDeque<Chunk>,
     tail: Option<Chunk>,
     in_flight_bytes: u32,
+    in_flight_since_ms: u64,
     pending_bytes: u64,
 }
 
@@ -144,6 +145,11 @@ impl Outbox {
     /// Whether a chunk is with the kernel.
     pub fn in_flight(&self) -> bool {
         self.in_flight_bytes != 0
+    }
+
+    /// Since when a chunk is with the kernel.
+    pub fn in_flight_since_ms(&self) -> Option<u64> {
+        self.in_flight().then_some(self.in_flight_since_ms)
     }
 
     /// Whether enough waits, while nothing is in flight, to be sent before the turn ends: it is still in cache.
@@ -224,7 +230,7 @@ impl Outbox {
     }
 
     /// The next chunk to send, unless one is in flight or nothing waits.
-    pub fn next(&mut self) -> Option<Chunk> {
+    pub fn next(&mut self, now_ms: u64) -> Option<Chunk> {
         if self.in_flight() {
             return None;
         }
@@ -233,6 +239,7 @@ impl Outbox {
             .pop_front()
             .or_else(|| self.tail.take_if(|tail| tail.len > 0))?;
         self.in_flight_bytes = chunk.unsent().len() as u32;
+        self.in_flight_since_ms = now_ms;
         Some(chunk)
     }
 

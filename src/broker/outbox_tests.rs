@@ -2,10 +2,10 @@ use super::*;
 
 fn drain(outbox: &mut Outbox, pool: &mut ChunkPool, step: usize) -> Vec<u8> {
     let mut all = Vec::new();
-    while let Some(chunk) = outbox.next() {
+    while let Some(chunk) = outbox.next(0) {
         let n = chunk.unsent().len().min(step);
         all.extend_from_slice(&chunk.unsent()[..n]);
-        assert!(outbox.next().is_none(), "one in flight");
+        assert!(outbox.next(0).is_none(), "one in flight");
         outbox.sent(pool, chunk, n);
     }
     assert_eq!(outbox.pending_bytes(), 0);
@@ -77,11 +77,11 @@ fn clear_leaves_only_what_is_in_flight() {
     let mut pool = ChunkPool::default();
     let mut outbox = Outbox::default();
     outbox.push(&mut pool, &[1; 100_000]);
-    let chunk = outbox.next().expect("a chunk waits");
+    let chunk = outbox.next(0).expect("a chunk waits");
     outbox.clear(&mut pool);
     assert_eq!(outbox.pending_bytes(), chunk.unsent().len() as u64);
     let n = chunk.unsent().len();
     outbox.sent(&mut pool, chunk, n);
     assert_eq!(outbox.pending_bytes(), 0);
-    assert!(outbox.next().is_none());
+    assert!(outbox.next(0).is_none());
 }

@@ -48,8 +48,6 @@ pub struct Connection {
     pub parked: Option<Parked>,
     /// It is to be closed once its outbox is empty, or at the time given.
     pub closing: Option<(CloseReason, u64)>,
-    /// When the chunk in flight was given to the kernel.
-    pub send_started_ms: Option<u64>,
     /// The time the timers hold for it.
     pub timer_ms: u64,
 }

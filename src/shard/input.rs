@@ -62,6 +62,7 @@ impl<R: Ring> Shard<R> {
             broker,
             context,
             connections,
+            eager,
             ..
         } = self;
         let (connection, wires) = connections.with_wires(conn);
@@ -69,7 +70,7 @@ impl<R: Ring> Shard<R> {
             ring,
             mesh,
             wires,
-            eager: 0,
+            eager,
         };
         let flow = connection.client.receive(context, broker, &mut io, bytes);
         self.follow(conn, flow);
@@ -129,6 +130,7 @@ impl<R: Ring> Shard<R> {
                 broker,
                 context,
                 connections,
+                eager,
                 ..
             } = self;
             let (connection, wires) = connections.with_wires(conn);
@@ -136,7 +138,7 @@ impl<R: Ring> Shard<R> {
                 ring,
                 mesh,
                 wires,
-                eager: 0,
+                eager,
             };
             let flow = connection.client.resume(context, broker, &mut io);
             self.follow(conn, flow);
@@ -204,7 +206,6 @@ impl<R: Ring> Shard<R> {
         chunk: crate::broker::outbox::Chunk,
         result: std::io::Result<usize>,
     ) {
-        self.connections.get(conn).send_started_ms = None;
         match result {
             Ok(sent) => {
                 self.broker.chunk_sent(conn, chunk, sent);

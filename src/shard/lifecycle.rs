@@ -61,7 +61,6 @@ impl<R: Ring> Shard<R> {
                 receiving: Receiving::Off,
                 parked: None,
                 closing: None,
-                send_started_ms: None,
                 timer_ms: u64::MAX,
             },
         );
@@ -158,22 +157,6 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Notes that a chunk is with the kernel since now, so that a stuck send is seen.
-    pub(super) fn note_send(&mut self, conn: ConnId) {
-        let Some(peer) = self.broker.find_peer(conn) else {
-            return;
-        };
-        let in_flight = peer.outbox.in_flight();
-        let now_ms = self.context.now_ms;
-        let Some(connection) = self.connections.try_get(conn) else {
-            return;
-        };
-        if in_flight && connection.send_started_ms.is_none() {
-            connection.send_started_ms = Some(now_ms);
-            self.schedule(conn);
-        }
-    }
-
     /// Makes sure the timers look at a connection when something is due.
     pub(super) fn schedule(&mut self, conn: ConnId) {
         let deadline_ms = self.context.limits.write_deadline_ms;
@@ -188,8 +171,8 @@ impl<R: Ring> Shard<R> {
         if let Some(Parked::Held { until_ms }) = connection.parked {
             due_ms = due_ms.min(until_ms);
         }
-        if let Some(started_ms) = connection.send_started_ms {
-            due_ms = due_ms.min(started_ms + deadline_ms);
+        if let Some(since_ms) = self.broker.sending_since_ms(conn) {
+            due_ms = due_ms.min(since_ms + deadline_ms);
         }
         if due_ms < connection.timer_ms {
             connection.timer_ms = due_ms;
@@ -215,10 +198,8 @@ impl<R: Ring> Shard<R> {
             return self.close_now(conn, CloseReason::ClientClosed);
         }
         let deadline_ms = self.context.limits.write_deadline_ms;
-        if connection
-            .send_started_ms
-            .is_some_and(|started_ms| started_ms + deadline_ms <= now_ms)
-        {
+        let sending_since_ms = self.broker.sending_since_ms(conn);
+        if sending_since_ms.is_some_and(|since_ms| since_ms + deadline_ms <= now_ms) {
             self.broker.slow_consumers += 1;
             return self.close_now(conn, CloseReason::SlowConsumerWriteDeadline);
         }
