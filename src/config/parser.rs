@@ -4,6 +4,7 @@
 //! Faults are collected, not thrown: after a bad value the parser goes on behind it, after a bad
 //! statement with the next line, and it gives a file up only inside of brackets.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,6 +32,8 @@ pub(super) struct Parsed {
     pub(super) errors: Vec<ConfigError>,
     /// Statements could not be read: a key that seems unused may be a variable of theirs.
     pub(super) partial: bool,
+    /// Variables that were referred to and not found: a key of that name comes too late, that is all.
+    pub(super) missing: HashSet<String>,
 }
 
 /// Parses the file at `path` and all it includes.
@@ -39,6 +42,7 @@ pub(super) fn parse(path: &Path, sources: Sources<'_>) -> Parsed {
         sources,
         errors: Vec::new(),
         partial: false,
+        missing: HashSet::new(),
         files: Vec::new(),
         variables: Vec::new(),
         depth: 0,
@@ -53,6 +57,7 @@ pub(super) fn parse(path: &Path, sources: Sources<'_>) -> Parsed {
         map,
         errors: run.errors,
         partial: run.partial,
+        missing: run.missing,
     }
 }
 
@@ -61,6 +66,7 @@ struct Run<'s> {
     sources: Sources<'s>,
     errors: Vec<ConfigError>,
     partial: bool,
+    missing: HashSet<String>,
     /// Files being read, outermost first.
     files: Vec<PathBuf>,
     /// Environment variables being read, outermost first.
@@ -456,6 +462,7 @@ impl Parser<'_, '_, '_> {
             return Err(format!("nested more than {DEPTH_MAX} levels deep"));
         }
         let Some(text) = (self.run.sources.env)(name) else {
+            self.run.missing.insert(name.to_owned());
             return Err(format!(
                 "{called} is defined neither above nor in the environment \
                  (quote it if it is text)"

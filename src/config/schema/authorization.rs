@@ -46,7 +46,7 @@ const CONNECTION_TYPES: &[&str] = &[
 ];
 
 /// Reads the section into the configuration.
-pub(super) fn read(schema: &mut Schema, section: Field<'_>) {
+pub(super) fn read(schema: &mut Schema<'_>, section: Field<'_>) {
     let Some(map) = schema.map(section) else {
         return;
     };
@@ -78,7 +78,7 @@ pub(super) fn read(schema: &mut Schema, section: Field<'_>) {
 
 /// What may not stand in one section.
 fn check_together(
-    schema: &mut Schema,
+    schema: &mut Schema<'_>,
     section: Field<'_>,
     auth: &Authorization,
     users_at: Option<&Position>,
@@ -102,7 +102,7 @@ fn check_together(
 }
 
 /// Seconds as a number, or a duration. 0 is the default.
-fn timeout_ms(schema: &mut Schema, field: Field<'_>) -> Option<u64> {
+fn timeout_ms(schema: &mut Schema<'_>, field: Field<'_>) -> Option<u64> {
     const HIGH_S: f64 = 60.0;
     let seconds = match &field.value.kind {
         Kind::Integer(seconds) => *seconds as f64,
@@ -133,7 +133,7 @@ fn timeout_ms(schema: &mut Schema, field: Field<'_>) -> Option<u64> {
     Some((seconds * 1000.0).ceil() as u64).filter(|ms| *ms != 0)
 }
 
-fn users(schema: &mut Schema, field: Field<'_>) -> Vec<User> {
+fn users(schema: &mut Schema<'_>, field: Field<'_>) -> Vec<User> {
     let Kind::Array(array) = &field.value.kind else {
         schema.wrong(field, "an array of users");
         return Vec::new();
@@ -158,7 +158,7 @@ fn users(schema: &mut Schema, field: Field<'_>) -> Vec<User> {
     users
 }
 
-fn user(schema: &mut Schema, item: &Value) -> Option<User> {
+fn user(schema: &mut Schema<'_>, item: &Value) -> Option<User> {
     let Kind::Map(map) = &item.kind else {
         if !matches!(item.kind, Kind::Bad) {
             let noun = item.kind.noun();
@@ -170,7 +170,7 @@ fn user(schema: &mut Schema, item: &Value) -> Option<User> {
         return None;
     };
     let user = user_fields(schema, map, &item.at);
-    if user.name.is_empty() && !schema.partial && !tries_a_name(map) {
+    if user.name.is_empty() && !schema.parsed.partial && !tries_a_name(map) {
         schema.error(
             &item.at,
             "this user has no name: give it a \"user\"".to_owned(),
@@ -188,7 +188,7 @@ fn tries_a_name(map: &Map) -> bool {
     })
 }
 
-fn user_fields(schema: &mut Schema, map: &Map, at: &Position) -> User {
+fn user_fields(schema: &mut Schema<'_>, map: &Map, at: &Position) -> User {
     let mut user = User {
         name: String::new(),
         password: Secret(String::new()),
@@ -215,7 +215,7 @@ fn user_fields(schema: &mut Schema, map: &Map, at: &Position) -> User {
     user
 }
 
-fn connection_types(schema: &mut Schema, field: Field<'_>) -> Vec<String> {
+fn connection_types(schema: &mut Schema<'_>, field: Field<'_>) -> Vec<String> {
     let mut types = Vec::new();
     for (text, at) in schema.texts(field).unwrap_or_default() {
         let upper = text.to_uppercase();

@@ -26,7 +26,7 @@ pub(super) fn check(parsed: &Parsed) -> Checked {
         config: Config::default(),
         errors: Vec::new(),
         warnings: Vec::new(),
-        partial: parsed.partial,
+        parsed,
     };
     settings::read(&mut schema, &parsed.map);
     Checked {
@@ -37,12 +37,12 @@ pub(super) fn check(parsed: &Parsed) -> Checked {
 }
 
 /// The configuration so far.
-struct Schema {
+struct Schema<'p> {
     config: Config,
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
-    /// The tree has holes: a key that nobody knows may be a variable.
-    partial: bool,
+    /// What is known of the file beside its tree.
+    parsed: &'p Parsed,
 }
 
 /// One setting: what it is called in the file, where, and its value.
@@ -71,7 +71,7 @@ impl<'v> Field<'v> {
     }
 }
 
-impl Schema {
+impl Schema<'_> {
     fn error(&mut self, at: &Position, text: String) {
         self.errors.push(ConfigError {
             at: at.clone(),
@@ -99,7 +99,8 @@ impl Schema {
 
     /// Nobody knows this field; if it is a variable, that is as it should be.
     fn unknown(&mut self, field: Field<'_>, known: &[&str]) {
-        if field.used || self.partial {
+        let late = self.parsed.missing.contains(field.name);
+        if field.used || late || self.parsed.partial {
             return;
         }
         let key = field.key();

@@ -15,7 +15,7 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Reads a map of permissions; an empty one allows everything.
-pub(super) fn read(schema: &mut Schema, section: Field<'_>) -> Option<Permissions> {
+pub(super) fn read(schema: &mut Schema<'_>, section: Field<'_>) -> Option<Permissions> {
     let map = schema.map(section)?;
     let mut permissions = Permissions::default();
     for field in map.iter().map(Field::of) {
@@ -47,7 +47,7 @@ enum Queues {
 }
 
 /// One subject, several, or a map of `allow` and `deny`.
-fn rules(schema: &mut Schema, field: Field<'_>, queues: Queues) -> Rules {
+fn rules(schema: &mut Schema<'_>, field: Field<'_>, queues: Queues) -> Rules {
     match &field.value.kind {
         Kind::Map(map) => allow_and_deny(schema, map, queues),
         _ => Rules {
@@ -57,7 +57,7 @@ fn rules(schema: &mut Schema, field: Field<'_>, queues: Queues) -> Rules {
     }
 }
 
-fn allow_and_deny(schema: &mut Schema, map: &Map, queues: Queues) -> Rules {
+fn allow_and_deny(schema: &mut Schema<'_>, map: &Map, queues: Queues) -> Rules {
     let mut rules = Rules::default();
     for field in map.iter().map(Field::of) {
         match &*field.key() {
@@ -74,7 +74,7 @@ fn allowed(rules: Vec<Rule>) -> Option<Vec<Rule>> {
     Some(rules).filter(|r| !r.is_empty())
 }
 
-fn list(schema: &mut Schema, field: Field<'_>, queues: Queues) -> Vec<Rule> {
+fn list(schema: &mut Schema<'_>, field: Field<'_>, queues: Queues) -> Vec<Rule> {
     let texts = schema.texts(field).unwrap_or_default();
     texts
         .into_iter()
@@ -82,7 +82,7 @@ fn list(schema: &mut Schema, field: Field<'_>, queues: Queues) -> Vec<Rule> {
         .collect()
 }
 
-fn rule(schema: &mut Schema, text: &str, at: &Position, queues: Queues) -> Option<Rule> {
+fn rule(schema: &mut Schema<'_>, text: &str, at: &Position, queues: Queues) -> Option<Rule> {
     if is_pattern(text) {
         return Some(Rule {
             subject: text.to_owned(),
@@ -115,7 +115,7 @@ fn rule(schema: &mut Schema, text: &str, at: &Position, queues: Queues) -> Optio
 }
 
 /// `true`, `false`, or a map of `max` and `expires`.
-fn responses(schema: &mut Schema, field: Field<'_>) -> Option<Responses> {
+fn responses(schema: &mut Schema<'_>, field: Field<'_>) -> Option<Responses> {
     let default = Responses {
         messages_max: 1,
         expires_ms: 120_000,
@@ -131,7 +131,7 @@ fn responses(schema: &mut Schema, field: Field<'_>) -> Option<Responses> {
 }
 
 /// 0 is the default, less is no limit.
-fn response_limits(schema: &mut Schema, map: &Map, default: Responses) -> Responses {
+fn response_limits(schema: &mut Schema<'_>, map: &Map, default: Responses) -> Responses {
     let mut responses = default;
     for field in map.iter().map(Field::of) {
         match &*field.key() {
@@ -150,7 +150,7 @@ fn response_limits(schema: &mut Schema, map: &Map, default: Responses) -> Respon
 }
 
 /// A duration with its unit; a plain number is refused here.
-fn expires_ms(schema: &mut Schema, field: Field<'_>) -> Option<i64> {
+fn expires_ms(schema: &mut Schema<'_>, field: Field<'_>) -> Option<i64> {
     let Kind::Text(text) = &field.value.kind else {
         schema.wrong(field, "a duration such as \"10s\"");
         return None;

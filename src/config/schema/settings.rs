@@ -7,7 +7,7 @@ use crate::config::host_port;
 use crate::config::value::{Kind, Map};
 
 /// The names of a setting, the first of which it is known by inside, and what reads it.
-type Setting = (&'static [&'static str], fn(&mut Schema, Field<'_>));
+type Setting = (&'static [&'static str], fn(&mut Schema<'_>, Field<'_>));
 
 const SETTINGS: &[Setting] = &[
     (&["authorization"], authorization::read),
@@ -85,7 +85,7 @@ const SETTINGS: &[Setting] = &[
 ];
 
 /// Reads the outermost map, in the order of the file: of two settings of one thing the later wins.
-pub(super) fn read(schema: &mut Schema, map: &Map) {
+pub(super) fn read(schema: &mut Schema<'_>, map: &Map) {
     for field in map.iter().map(Field::of) {
         let key = field.key();
         if let Some((names, apply)) = SETTINGS.iter().find(|(names, _)| names.contains(&&*key)) {
@@ -107,7 +107,7 @@ pub(super) fn read(schema: &mut Schema, map: &Map) {
 }
 
 /// `host:port`, or a port.
-fn listen(schema: &mut Schema, field: Field<'_>) {
+fn listen(schema: &mut Schema<'_>, field: Field<'_>) {
     match &field.value.kind {
         Kind::Integer(number) => set_port(schema, field, *number),
         Kind::Text(text) => {
@@ -127,14 +127,14 @@ fn listen(schema: &mut Schema, field: Field<'_>) {
     }
 }
 
-fn port(schema: &mut Schema, field: Field<'_>) {
+fn port(schema: &mut Schema<'_>, field: Field<'_>) {
     if let Some(number) = schema.integer(field) {
         set_port(schema, field, number);
     }
 }
 
 /// 0 is the default; what is no port at all is for the check at the start.
-fn set_port(schema: &mut Schema, field: Field<'_>, number: i64) {
+fn set_port(schema: &mut Schema<'_>, field: Field<'_>, number: i64) {
     match i32::try_from(number) {
         Ok(0) => schema.config.port = 4222,
         Ok(port) => schema.config.port = port,
@@ -142,13 +142,13 @@ fn set_port(schema: &mut Schema, field: Field<'_>, number: i64) {
     }
 }
 
-fn set_host(schema: &mut Schema, host: Option<&str>) {
+fn set_host(schema: &mut Schema<'_>, host: Option<&str>) {
     if let Some(host) = host.filter(|h| !h.is_empty()) {
         schema.config.host = host.to_owned();
     }
 }
 
-fn server_name(schema: &mut Schema, field: Field<'_>) {
+fn server_name(schema: &mut Schema<'_>, field: Field<'_>) {
     let Some(name) = schema.text(field) else {
         return;
     };
@@ -161,7 +161,7 @@ fn server_name(schema: &mut Schema, field: Field<'_>) {
     schema.config.server_name = Some(name.to_owned()).filter(|n| !n.is_empty());
 }
 
-fn no_auth_user(schema: &mut Schema, field: Field<'_>) {
+fn no_auth_user(schema: &mut Schema<'_>, field: Field<'_>) {
     if let Some(name) = schema.text(field) {
         let user = (name.to_owned(), field.at.clone());
         schema.config.authorization.no_auth_user = Some(user).filter(|_| !name.is_empty());
@@ -169,27 +169,27 @@ fn no_auth_user(schema: &mut Schema, field: Field<'_>) {
 }
 
 /// 0, as the oracle has it, is no connection at all.
-fn max_connections(schema: &mut Schema, field: Field<'_>) {
+fn max_connections(schema: &mut Schema<'_>, field: Field<'_>) {
     if let Some(number) = schema.integer(field) {
         schema.config.limits.connections_max = if number == 0 { -1 } else { number };
     }
 }
 
 /// 0 and -1 are no limit.
-fn max_subscriptions(schema: &mut Schema, field: Field<'_>) {
+fn max_subscriptions(schema: &mut Schema<'_>, field: Field<'_>) {
     if let Some(number) = schema.integer_within(field, -1, i32::MAX.into()) {
         schema.config.limits.subscriptions_max = number.max(0) as u32;
     }
 }
 
-fn max_subscription_tokens(schema: &mut Schema, field: Field<'_>) {
+fn max_subscription_tokens(schema: &mut Schema<'_>, field: Field<'_>) {
     if let Some(number) = schema.integer_within(field, 1, u8::MAX.into()) {
         schema.config.limits.subscription_tokens_max = number as u8;
     }
 }
 
 /// 0 is the default.
-fn max_pending(schema: &mut Schema, field: Field<'_>) {
+fn max_pending(schema: &mut Schema<'_>, field: Field<'_>) {
     if let Some(number) = schema
         .integer_within(field, 0, i64::MAX)
         .filter(|n| *n != 0)
@@ -199,7 +199,7 @@ fn max_pending(schema: &mut Schema, field: Field<'_>) {
 }
 
 /// 0 is the default.
-fn ping_max(schema: &mut Schema, field: Field<'_>) {
+fn ping_max(schema: &mut Schema<'_>, field: Field<'_>) {
     if let Some(number) = schema
         .integer_within(field, 0, i32::MAX.into())
         .filter(|n| *n != 0)
@@ -209,27 +209,27 @@ fn ping_max(schema: &mut Schema, field: Field<'_>) {
 }
 
 /// An empty string is as if the setting was not there.
-fn set_text(schema: &mut Schema, field: Field<'_>, set: fn(&mut Schema, Option<String>)) {
+fn set_text(schema: &mut Schema<'_>, field: Field<'_>, set: fn(&mut Schema<'_>, Option<String>)) {
     if let Some(text) = schema.text(field) {
         set(schema, Some(text.to_owned()).filter(|t| !t.is_empty()));
     }
 }
 
-fn set_bool(schema: &mut Schema, field: Field<'_>, set: fn(&mut Schema, bool)) {
+fn set_bool(schema: &mut Schema<'_>, field: Field<'_>, set: fn(&mut Schema<'_>, bool)) {
     if let Some(boolean) = schema.boolean(field) {
         set(schema, boolean);
     }
 }
 
 /// A count of which 0 and everything below is "no limit".
-fn set_count(schema: &mut Schema, field: Field<'_>, set: fn(&mut Schema, u64)) {
+fn set_count(schema: &mut Schema<'_>, field: Field<'_>, set: fn(&mut Schema<'_>, u64)) {
     if let Some(number) = schema.integer(field) {
         set(schema, number.max(0) as u64);
     }
 }
 
 /// A size in bytes of which 0 is the default.
-fn set_size(schema: &mut Schema, field: Field<'_>, set: fn(&mut Schema, u32)) {
+fn set_size(schema: &mut Schema<'_>, field: Field<'_>, set: fn(&mut Schema<'_>, u32)) {
     if let Some(number) = schema
         .integer_within(field, 0, i32::MAX.into())
         .filter(|n| *n != 0)
@@ -239,7 +239,7 @@ fn set_size(schema: &mut Schema, field: Field<'_>, set: fn(&mut Schema, u32)) {
 }
 
 /// A duration of which 0 is the default.
-fn set_duration(schema: &mut Schema, field: Field<'_>, set: fn(&mut Schema, u64)) {
+fn set_duration(schema: &mut Schema<'_>, field: Field<'_>, set: fn(&mut Schema<'_>, u64)) {
     if let Some(ms) = schema.duration_ms(field).filter(|ms| *ms != 0) {
         set(schema, ms);
     }
