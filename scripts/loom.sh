@@ -5,4 +5,4 @@ set -eu
 cd "$(dirname "$0")/.."
 export RUSTFLAGS="--cfg loom"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
-cargo test --release --lib -- mesh_queue sleep "$@"
+cargo test --lib -- mesh_queue sleep "$@"

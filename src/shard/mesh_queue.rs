@@ -127,7 +127,7 @@ impl<T> Producer<T> {
 impl<T> Consumer<T> {
     /// Takes the first item; `None` if there is none.
     pub fn pop(&mut self) -> Option<T> {
-        if self.head == self.tail_seen && self.len() == 0 {
+        if self.head == self.tail_seen && self.is_empty() {
             return None;
         }
         let item = self.shared.slot(self.head).with_mut(|slot| {

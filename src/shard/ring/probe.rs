@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::process::{Resource, getgid, getgroups, getrlimit};
+use rustix::process::{Resource, getegid, getgroups, getrlimit};
 
 use super::uring::UringRing;
 use super::uring::setup::{Features, SetupError};
@@ -155,7 +155,7 @@ impl Facts {
             .iter()
             .map(|g| g.as_raw())
             .collect();
-        groups.push(getgid().as_raw());
+        groups.push(getegid().as_raw());
         Facts {
             io_uring_disabled: read("/proc/sys/kernel/io_uring_disabled")
                 .trim()
