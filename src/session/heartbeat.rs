@@ -91,6 +91,12 @@ impl Client {
         if self.heartbeat.ping_due_ms > now_ms {
             return Flow::Continue;
         }
+        if self.phase == Phase::Verifying {
+            // The verdict is the first thing said after CONNECT: clients take anything else for a welcome.
+            let wait_ms = context.limits.ping_interval_ms.clamp(1, FIRST_PING_MS);
+            self.heartbeat.ping_due_ms = now_ms + wait_ms;
+            return Flow::Continue;
+        }
         self.heartbeat.ping_due_ms = now_ms + context.limits.ping_interval_ms.max(1);
         let quiet = now_ms - self.heartbeat.heard_ms >= context.limits.ping_interval_ms;
         if !quiet && !self.heartbeat.needs_round_trip(now_ms) {
