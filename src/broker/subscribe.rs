@@ -25,7 +25,7 @@ impl Broker {
         if self.find_sub(conn, sid).is_some() {
             return Ok(());
         }
-        if !subject::is_pattern(pattern) {
+        if !subject::is_subscribable(pattern) {
             return Err(InvalidSubject);
         }
         let account = self.peer(conn).account;
