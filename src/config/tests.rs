@@ -160,11 +160,18 @@ fn check(text: &str, expected: Expect) {
         };
         format!("{config:#?}")
     };
-    let default = settings(&Config::default());
-    let changed: String = settings(&loaded.config)
+    let (all, default) = (settings(&loaded.config), settings(&Config::default()));
+    let changed: Vec<&str> = all
         .lines()
         .filter(|line| !default.lines().any(|other| other == *line))
-        .map(|line| format!("{line}\n"))
+        .collect();
+    let indents = changed
+        .iter()
+        .map(|line| line.len() - line.trim_start().len());
+    let indent = indents.min().unwrap_or(0);
+    let changed: String = changed
+        .iter()
+        .map(|line| format!("{}\n", &line[indent..]))
         .collect();
     expected.assert_eq(&(changed + render(&Ok(loaded)).trim_start_matches("ok\n")));
 }
