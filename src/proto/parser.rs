@@ -64,6 +64,14 @@ pub struct PublishLine {
     pub canonical: bool,
 }
 
+impl PublishLine {
+    /// Bytes of the line behind the verb, in the usual spelling: what `max_control_line` bounds.
+    #[inline]
+    pub fn argument_len(&self) -> u32 {
+        self.body - 2 - self.subject
+    }
+}
+
 /// What the beginning of the input holds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
@@ -118,7 +126,7 @@ const VERBS: [(&[u8], Verb); 10] = [
 #[inline]
 pub fn parse(input: &[u8], control_line_bytes_max: usize) -> Step<'_> {
     match publish_fast(input) {
-        Some(line) if line.body as usize <= control_line_bytes_max => {
+        Some(line) if line.argument_len() as usize <= control_line_bytes_max => {
             Step::Op(Op::Publish(line), line.body as usize)
         }
         _ => parse_any(input, control_line_bytes_max),

@@ -29,7 +29,7 @@ impl Client {
     ) -> Taken {
         if line.total_len > context.limits.payload_bytes_max
             || (line.headers && !self.headers)
-            || line.body > context.limits.control_line_bytes_max
+            || (line.canonical && line.argument_len() > context.limits.control_line_bytes_max)
         {
             return self.refuse_line(context, broker, line);
         }
@@ -240,12 +240,13 @@ fn gather(
                 rest[line.subject as usize..(line.subject + line.subject_len) as usize] == *subject;
             let reply = &rest[line.reply as usize..(line.reply + line.reply_len) as usize];
             if !same || line.headers != first.headers || reply_is_reserved(reply) {
-                return (line.body as usize <= context.limits.control_line_bytes_max as usize)
-                    .then_some(line);
+                return Some(line);
             }
             line
         };
-        if line.total_len > context.limits.payload_bytes_max {
+        if line.total_len > context.limits.payload_bytes_max
+            || line.argument_len() > context.limits.control_line_bytes_max
+        {
             return None;
         }
         messages.push(message_at(input, at, &line).ok()?);
