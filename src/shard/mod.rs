@@ -312,6 +312,11 @@ impl<R: Ring> Shard<R> {
         self.mesh.is_clear() && !self.mesh.has_arrivals()
     }
 
+    /// Nothing had to stay behind for want of room in the mesh?
+    pub fn mesh_is_clear(&self) -> bool {
+        self.mesh.is_clear()
+    }
+
     /// When the clock must be looked at next, milliseconds.
     pub fn next_time_ms(&self) -> Option<u64> {
         self.timers.next_ms()

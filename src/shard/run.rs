@@ -107,8 +107,9 @@ impl Idle {
 }
 
 impl<R: Ring> Shard<R> {
-    /// Declares this shard asleep, unless something waits for it already.
-    fn fall_asleep(&mut self) -> bool {
+    /// Declares this shard asleep, unless something waits for it already. Behind it comes a poll that waits, then
+    /// [`Shard::wake_up`].
+    pub fn fall_asleep(&mut self) -> bool {
         self.mesh.sleeper().going_to_sleep();
         if self.mesh.has_arrivals() || !self.mesh.is_clear() {
             self.mesh.sleeper().awake();
@@ -118,7 +119,7 @@ impl<R: Ring> Shard<R> {
     }
 
     /// Declares it awake. Returns whether other shards have sent something.
-    fn wake_up(&mut self) -> bool {
+    pub fn wake_up(&mut self) -> bool {
         self.mesh.sleeper().awake();
         self.mesh.has_arrivals()
     }
