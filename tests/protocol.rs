@@ -40,7 +40,7 @@ struct FakePort {
 }
 
 impl Outlet for FakePort {
-    fn send(&mut self, conn: ConnId, chunk: Chunk) {
+    fn send(&mut self, conn: ConnId, chunk: Chunk, _back: &mut Vec<(ConnId, Chunk)>) {
         self.sent.push((conn, chunk));
     }
 }
@@ -103,7 +103,8 @@ impl Node {
         } else {
             client.receive(&mut self.context, &mut self.broker, &mut port, bytes)
         };
-        while matches!(flow, Flow::AwaitMesh) || client.has_stash() && matches!(flow, Flow::Continue)
+        while matches!(flow, Flow::AwaitMesh)
+            || client.has_stash() && matches!(flow, Flow::Continue)
         {
             flow = client.resume(&mut self.context, &mut self.broker, &mut port);
         }
@@ -145,7 +146,10 @@ impl Node {
             text += &format!("{conn} {:?}\n{said}\n", self.closed[conn]);
             self.broker.close(conn as ConnId);
         }
-        let left = (self.broker.subscription_count(), self.broker.pattern_count());
+        let left = (
+            self.broker.subscription_count(),
+            self.broker.pattern_count(),
+        );
         assert_eq!(left, (0, 0), "something is left of\n{text}");
         text
     }
@@ -159,7 +163,9 @@ fn play(pieces: &[Piece], feeding: Feeding) -> String {
         _ => 0,
     };
     let mut below = |bound: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) as usize % bound
     };
     for (at, bytes) in pieces {
@@ -191,7 +197,20 @@ fn word(of: &'static [&'static str]) -> prop::sample::Select<&'static str> {
 }
 
 fn subject() -> impl Strategy<Value = &'static str> {
-    word(&["a", "b", "a.b", "a.c", "a.*", "a.>", ">", "*", "a..b", ".a", "inbox.1", "a.b.c.d.e.f"])
+    word(&[
+        "a",
+        "b",
+        "a.b",
+        "a.c",
+        "a.*",
+        "a.>",
+        ">",
+        "*",
+        "a..b",
+        ".a",
+        "inbox.1",
+        "a.b.c.d.e.f",
+    ])
 }
 
 fn end() -> impl Strategy<Value = &'static str> {
@@ -207,32 +226,47 @@ fn publish() -> impl Strategy<Value = Vec<u8>> {
     let size = prop_oneof![20 => 0..PAYLOAD_BYTES_MAX as usize + 1, 1 => 0..60usize];
     let wrong = prop_oneof![20 => Just(0isize), 1 => Just(-1), 1 => Just(1)];
     let reply = prop::option::of(word(&["inbox.1", "r", "a"]));
-    let verb = prop_oneof![6 => Just("PUB"), 1 => Just("pub"), 3 => Just("HPUB"), 1 => Just("hPub")];
+    let verb =
+        prop_oneof![6 => Just("PUB"), 1 => Just("pub"), 3 => Just("HPUB"), 1 => Just("hPub")];
     let zeros = prop_oneof![8 => Just(""), 1 => Just("00")];
-    (verb, subject(), reply, (size, wrong), zeros, (space(), end()), any::<u8>()).prop_map(
-        |(verb, subject, reply, (size, wrong), zeros, (space, end), fill)| {
-            let reply = reply.map_or(String::new(), |reply| format!("{reply}{space}"));
-            let header = match verb.len() {
-                4 => format!("{}{space}", size.min(12)),
-                _ => String::new(),
-            };
-            let line = format!("{verb}{space}{subject}{space}{reply}{header}{zeros}{size}{end}");
-            let mut bytes = line.into_bytes();
-            bytes.extend((0..size.saturating_add_signed(wrong)).map(|at| fill.wrapping_add(at as u8)));
-            bytes.extend(b"\r\n");
-            bytes
-        },
+    (
+        verb,
+        subject(),
+        reply,
+        (size, wrong),
+        zeros,
+        (space(), end()),
+        any::<u8>(),
     )
+        .prop_map(
+            |(verb, subject, reply, (size, wrong), zeros, (space, end), fill)| {
+                let reply = reply.map_or(String::new(), |reply| format!("{reply}{space}"));
+                let header = match verb.len() {
+                    4 => format!("{}{space}", size.min(12)),
+                    _ => String::new(),
+                };
+                let line =
+                    format!("{verb}{space}{subject}{space}{reply}{header}{zeros}{size}{end}");
+                let mut bytes = line.into_bytes();
+                bytes.extend(
+                    (0..size.saturating_add_signed(wrong)).map(|at| fill.wrapping_add(at as u8)),
+                );
+                bytes.extend(b"\r\n");
+                bytes
+            },
+        )
 }
 
 fn operation() -> impl Strategy<Value = Vec<u8>> {
     let sid = word(&["1", "2", "3", "a-longer-name-for-it"]);
     let queue = prop::option::of(word(&["q", "r"]));
     let max = prop::option::of(word(&["0", "1", "2", "3", "007", "x", "-5"]));
-    let sub = (subject(), queue, sid.clone(), space(), end()).prop_map(|(subject, queue, sid, space, end)| {
-        let queue = queue.map_or(String::new(), |queue| format!("{queue}{space}"));
-        format!("SUB{space}{subject}{space}{queue}{sid}{end}").into_bytes()
-    });
+    let sub = (subject(), queue, sid.clone(), space(), end()).prop_map(
+        |(subject, queue, sid, space, end)| {
+            let queue = queue.map_or(String::new(), |queue| format!("{queue}{space}"));
+            format!("SUB{space}{subject}{space}{queue}{sid}{end}").into_bytes()
+        },
+    );
     let unsub = (sid, max, space(), end()).prop_map(|(sid, max, space, end)| {
         let max = max.map_or(String::new(), |max| format!("{space}{max}"));
         format!("UNSUB{space}{sid}{max}{end}").into_bytes()
@@ -245,14 +279,37 @@ fn operation() -> impl Strategy<Value = Vec<u8>> {
         )
         .into_bytes()
     });
-    let short = word(&["PING\r\n", "ping\n", "PONG\r\n", "+OK\r\n", "PINGX\r\n", "PING abc\r\n", "INFO {}\r\n"]);
+    let short = word(&[
+        "PING\r\n",
+        "ping\n",
+        "PONG\r\n",
+        "+OK\r\n",
+        "PINGX\r\n",
+        "PING abc\r\n",
+        "INFO {}\r\n",
+    ]);
     let broken = word(&[
-        "PUB\r\n", "PUB a\r\n", "PUB a b c 1\r\n", "PUB a -1\r\n", "SUB\r\n", "SUB a\r\n", "SUB a b c d\r\n", "UNSUB\r\n",
-        "HPUB a 5 3\r\n", "XYZ\r\n", "CONNECT {\r\n", "-ERR 'x'\r\n", "\r\n", "S", "PUB a 5\r\nhelloXY", "PUBX a 1\r\n",
+        "PUB\r\n",
+        "PUB a\r\n",
+        "PUB a b c 1\r\n",
+        "PUB a -1\r\n",
+        "SUB\r\n",
+        "SUB a\r\n",
+        "SUB a b c d\r\n",
+        "UNSUB\r\n",
+        "HPUB a 5 3\r\n",
+        "XYZ\r\n",
+        "CONNECT {\r\n",
+        "-ERR 'x'\r\n",
+        "\r\n",
+        "S",
+        "PUB a 5\r\nhelloXY",
+        "PUBX a 1\r\n",
         "CONNECT {\"protocol\":7}\r\n",
     ]);
     // At, under and over the limit of a control line, which is 64 here.
-    let long = (50..70usize, end()).prop_map(|(len, end)| format!("SUB {} 9{end}", "x".repeat(len)).into_bytes());
+    let long = (50..70usize, end())
+        .prop_map(|(len, end)| format!("SUB {} 9{end}", "x".repeat(len)).into_bytes());
     prop_oneof![
         40 => publish(),
         20 => sub,

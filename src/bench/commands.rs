@@ -286,9 +286,7 @@ pub fn serve(options: &Options) -> Result<(), String> {
     std::thread::scope(|scope| {
         let answer = |mut responder: Responder| {
             move || loop {
-                if let Err(error) = responder.answer_some() {
-                    return Err(error);
-                }
+                responder.answer_some()?;
             }
         };
         let threads: Vec<_> = responders

@@ -174,6 +174,7 @@ pub struct MatchCache {
     /// A part of the hash for each slot: a slot whose tag differs need not be looked at.
     tags: Vec<[u32; WAYS]>,
     slots: Vec<[Option<Box<Match>>; WAYS]>,
+    #[allow(clippy::vec_box)] // boxes go back into slots as they are
     spare: Vec<Box<Match>>,
     hasher: FixedState,
     changes: u64,

@@ -335,10 +335,10 @@ fn trim_start(bytes: &[u8]) -> &[u8] {
 }
 
 /// At most four words of a line; `None` where there are more.
-fn words<'a, const N: usize>(
-    argument: &'a [u8],
+fn words<const N: usize>(
+    argument: &[u8],
     separator: fn(u8) -> bool,
-) -> Option<([&'a [u8]; N], usize)> {
+) -> Option<([&[u8]; N], usize)> {
     let mut found: [&[u8]; N] = [&[]; N];
     let mut count = 0;
     for word in argument

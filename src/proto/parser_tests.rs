@@ -38,13 +38,19 @@ fn show(input: &[u8]) -> String {
 }
 
 fn publish_text(input: &[u8], line: &PublishLine) -> String {
-    let part = |at: u32, len: u32| String::from_utf8_lossy(&input[at as usize..][..len as usize]).into_owned();
+    let part = |at: u32, len: u32| {
+        String::from_utf8_lossy(&input[at as usize..][..len as usize]).into_owned()
+    };
     let verb = if line.headers { "HPUB" } else { "PUB" };
     let reply = match line.reply_len {
         0 => String::new(),
         len => format!(" reply {}", part(line.reply, len)),
     };
-    let headers = if line.headers { format!(" {} of", line.header_len) } else { String::new() };
+    let headers = if line.headers {
+        format!(" {} of", line.header_len)
+    } else {
+        String::new()
+    };
     let spelling = if line.canonical { "" } else { ", respelled" };
     format!(
         "{verb} {}{reply}{headers} {}{spelling}",
@@ -55,9 +61,13 @@ fn publish_text(input: &[u8], line: &PublishLine) -> String {
 
 /// One line of input a line, with its escapes; behind each stands what it is.
 fn check(inputs: &[&str], expected: Expect) {
-    let shown = inputs
-        .iter()
-        .map(|input| format!("{:<34} {}\n", input.escape_debug().to_string(), show(input.as_bytes())));
+    let shown = inputs.iter().map(|input| {
+        format!(
+            "{:<34} {}\n",
+            input.escape_debug().to_string(),
+            show(input.as_bytes())
+        )
+    });
     expected.assert_eq(&shown.collect::<String>());
 }
 
@@ -168,7 +178,22 @@ fn the_others() {
 #[test]
 fn what_is_no_operation() {
     check(
-        &["", "P", "PU", "PX", "X", "\r\n", "\0", "é", " PING\r\n", "INFOX\r\n", "+O", "+X", "-E", "-X"],
+        &[
+            "",
+            "P",
+            "PU",
+            "PX",
+            "X",
+            "\r\n",
+            "\0",
+            "é",
+            " PING\r\n",
+            "INFOX\r\n",
+            "+O",
+            "+X",
+            "-E",
+            "-X",
+        ],
         expect![[r#""#]],
     );
 }
@@ -177,7 +202,12 @@ fn what_is_no_operation() {
 #[test]
 fn control_lines_have_a_limit() {
     let line = |len: usize, end: &str| format!("SUB {} 1{end}", "x".repeat(len - 2));
-    let fits = |text: &str| !matches!(parse(text.as_bytes(), CONTROL_LINE_BYTES_MAX), Step::Fault(_));
+    let fits = |text: &str| {
+        !matches!(
+            parse(text.as_bytes(), CONTROL_LINE_BYTES_MAX),
+            Step::Fault(_)
+        )
+    };
     for end in ["\r\n", "\n", "\r", ""] {
         assert!(fits(&line(CONTROL_LINE_BYTES_MAX, end)), "{end:?}");
         assert!(!fits(&line(CONTROL_LINE_BYTES_MAX + 1, end)), "{end:?}");
@@ -190,8 +220,35 @@ fn control_lines_have_a_limit() {
 /// Pieces that lines are made of, good and bad ones.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
-        "PUB", "HPUB", "pub", "SUB", "UNSUB", "PING", " ", " ", " ", "\t", "\r\n", "\r\n", "\n", "\r", "a", "a.b", "foo.*",
-        "reply.to", "0", "1", "12", "012", "999999999", "9999999999", "-1", "x", "\0", "é", "\u{1}",
+        "PUB",
+        "HPUB",
+        "pub",
+        "SUB",
+        "UNSUB",
+        "PING",
+        " ",
+        " ",
+        " ",
+        "\t",
+        "\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "a",
+        "a.b",
+        "foo.*",
+        "reply.to",
+        "0",
+        "1",
+        "12",
+        "012",
+        "999999999",
+        "9999999999",
+        "-1",
+        "x",
+        "\0",
+        "é",
+        "\u{1}",
         "a.long.subject.that.fills.the.window.of.the.fast.path",
     ]);
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes())
@@ -199,16 +256,20 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 
 /// A publish as clients spell it, with payload behind it.
 fn usual() -> impl Strategy<Value = Vec<u8>> {
-    ("[a-z.]{1,40}", prop::option::of("[a-z.]{1,20}"), prop::option::of(0..50u32), 0..2_000_000_000u64).prop_map(
-        |(subject, reply, header, total)| {
+    (
+        "[a-z.]{1,40}",
+        prop::option::of("[a-z.]{1,20}"),
+        prop::option::of(0..50u32),
+        0..2_000_000_000u64,
+    )
+        .prop_map(|(subject, reply, header, total)| {
             let reply = reply.map_or(String::new(), |reply| format!("{reply} "));
             match header {
                 Some(header) => format!("HPUB {subject} {reply}{header} {total}\r\n"),
                 None => format!("PUB {subject} {reply}{total}\r\n"),
             }
             .into_bytes()
-        },
-    )
+        })
 }
 
 proptest! {

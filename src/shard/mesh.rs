@@ -49,6 +49,7 @@ pub struct Mesh {
     sleepers: Vec<Arc<Sleeper>>,
     backlog: Vec<VecDeque<Item>>,
     waiting: usize,
+    #[allow(clippy::vec_box)] // boxes go through the queues as they are
     spare: Vec<Box<Batch>>,
 }
 

@@ -269,13 +269,18 @@ impl Client {
         };
         let tell = reply.is_some() && self.no_responders;
         let header_len = headers.then(|| header(0).len());
-        let text = reply.as_ref().map_or(String::new(), |reply| format!("{reply} "));
+        let text = reply
+            .as_ref()
+            .map_or(String::new(), |reply| format!("{reply} "));
         let lens = (header_len, payload_len);
         let id = model.publish(self.id, subject, reply, lens, tell);
         // A spelling that cannot be copied as it is, now and then.
         let zeros = if rng.chance(50) { "00" } else { "" };
         let line = match header_len {
-            Some(len) => format!("HPUB {subject} {text}{len} {zeros}{}\r\n", len + payload_len),
+            Some(len) => format!(
+                "HPUB {subject} {text}{len} {zeros}{}\r\n",
+                len + payload_len
+            ),
             None => format!("PUB {subject} {text}{zeros}{payload_len}\r\n"),
         };
         self.say(&line);
@@ -354,7 +359,11 @@ impl Client {
     }
 
     fn headers_of(&self, sid: u32) -> bool {
-        let known = self.headers_from.iter().rev().find(|(from, _)| *from <= sid);
+        let known = self
+            .headers_from
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= sid);
         known.is_some_and(|(_, headers)| *headers)
     }
 
@@ -417,7 +426,10 @@ fn number(id: MessageId) -> String {
 }
 
 fn read_number(payload: &[u8]) -> Option<MessageId> {
-    std::str::from_utf8(payload.get(..NUMBER_BYTES)?).ok()?.parse().ok()
+    std::str::from_utf8(payload.get(..NUMBER_BYTES)?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn filling(id: MessageId, payload_len: usize) -> &'static [u8] {

@@ -63,9 +63,7 @@ fn main() -> ExitCode {
                 move || run_seeds(from..to),
             ));
         }
-        trials.push(Trial::test("a_seed_repeats_itself", move || {
-            repeats(first)
-        }));
+        trials.push(Trial::test("a_seed_repeats_itself", move || repeats(first)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -432,7 +432,8 @@ impl Model {
         if std::mem::replace(&mut request.told, true) {
             return Err(format!("client {client}: 503 for {reply:?} twice"));
         }
-        let sure = |id: &&SubId| self.subs[**id].leaving == NEVER && self.subs[**id].limit.is_none();
+        let sure =
+            |id: &&SubId| self.subs[**id].leaving == NEVER && self.subs[**id].limit.is_none();
         if let Some(sub) = request.certain.iter().find(sure) {
             return Err(format!(
                 "client {client}: 503 for {reply:?}, but client {} has sid {} on {:?}",

@@ -94,8 +94,7 @@ impl SimRing {
         if !self.ready.is_empty() || self.receives.values().any(incoming) {
             return true;
         }
-        let outgoing =
-            |s: &Sending| net.room_to_client(s.socket) > 0 || net.socket(s.socket).reset;
+        let outgoing = |s: &Sending| net.room_to_client(s.socket) > 0 || net.socket(s.socket).reset;
         self.sends.values().any(outgoing)
             || net.woken[self.index]
             || self.accepting && !net.backlog.is_empty()

@@ -41,12 +41,35 @@ pub struct Scenario {
 }
 
 /// What is published to.
-pub const SUBJECTS: [&str; 8] = ["a", "b", "a.b", "a.c", "b.c", "a.b.c", "a.b.d", "long.subject.name.x"];
+pub const SUBJECTS: [&str; 8] = [
+    "a",
+    "b",
+    "a.b",
+    "a.c",
+    "b.c",
+    "a.b.c",
+    "a.b.d",
+    "long.subject.name.x",
+];
 
 /// What is subscribed to.
 pub const PATTERNS: [&str; 16] = [
-    "a", "b", "a.b", "a.c", "b.c", "a.b.c", "a.b.d", "long.subject.name.x", "*", "a.*", "*.c", "a.*.c", "a.>", "*.b.>",
-    ">", "long.*.name.*",
+    "a",
+    "b",
+    "a.b",
+    "a.c",
+    "b.c",
+    "a.b.c",
+    "a.b.d",
+    "long.subject.name.x",
+    "*",
+    "a.*",
+    "*.c",
+    "a.*.c",
+    "a.>",
+    "*.b.>",
+    ">",
+    "long.*.name.*",
 ];
 
 impl Scenario {

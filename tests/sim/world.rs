@@ -368,12 +368,7 @@ impl World {
         if client.state != State::Open {
             return Ok(());
         }
-        client.act(
-            &mut self.rng,
-            &mut self.model,
-            &self.scenario,
-            self.now_ms,
-        );
+        client.act(&mut self.rng, &mut self.model, &self.scenario, self.now_ms);
         if client.state != State::Open && self.rng.chance(self.scenario.abrupt) {
             let socket = client.socket;
             self.net.borrow_mut().break_off(socket);
@@ -410,9 +405,17 @@ impl World {
         if all == 0 {
             let closed = socket.closed;
             drop(net);
-            return if closed { self.end_of_input(at) } else { Ok(()) };
+            return if closed {
+                self.end_of_input(at)
+            } else {
+                Ok(())
+            };
         }
-        let some = if self.rng.chance(700) { all } else { self.rng.range(1, all) };
+        let some = if self.rng.chance(700) {
+            all
+        } else {
+            self.rng.range(1, all)
+        };
         let bytes: Vec<u8> = socket.to_client.drain(..some).collect();
         drop(net);
         bytes.hash(&mut self.fingerprint);
@@ -505,7 +508,9 @@ impl World {
     fn no_wake_up_was_lost(&mut self) -> Result<(), String> {
         for (index, thread) in self.threads.iter_mut().enumerate() {
             if !thread.shard.mesh_is_idle() {
-                return Err(format!("shard {index} sleeps while its mesh holds something"));
+                return Err(format!(
+                    "shard {index} sleeps while its mesh holds something"
+                ));
             }
         }
         Ok(())
@@ -537,9 +542,16 @@ impl World {
         if known != subs {
             return Err(format!("{known} subscriptions, should be {subs}"));
         }
-        let here = self.clients.iter().filter(|c| c.state != State::Gone).count();
+        let here = self
+            .clients
+            .iter()
+            .filter(|c| c.state != State::Gone)
+            .count();
         let counted = self.node.connections.iter().map(|n| n.load(Relaxed));
-        let (counted, open) = (counted.sum::<u32>() as usize, self.net.borrow().open_count());
+        let (counted, open) = (
+            counted.sum::<u32>() as usize,
+            self.net.borrow().open_count(),
+        );
         if counted != here || open != here {
             return Err(format!(
                 "{here} clients, {counted} connections counted, {open} sockets open"
