@@ -136,7 +136,15 @@ pub fn parse(input: &[u8], control_line_bytes_max: usize) -> Step<'_> {
 /// A PUB or HPUB line in its usual spelling within the first 64 bytes; anything else is `None`.
 #[inline(always)]
 pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
-    let window: &[u8; scan::WINDOW] = input.first_chunk()?;
+    let mut padded = [0; scan::WINDOW];
+    let window: &[u8; scan::WINDOW] = match input.first_chunk() {
+        Some(window) => window,
+        // The last line of a buffer, or the only one: zeros behind it end no line.
+        None => {
+            padded[..input.len()].copy_from_slice(input);
+            &padded
+        }
+    };
     let (headers, mut at) = match window {
         [b'P', b'U', b'B', b' ', ..] => (false, 4u32),
         [b'H', b'P', b'U', b'B', b' ', ..] => (true, 5),
@@ -250,7 +258,9 @@ fn parse_any(input: &[u8], control_line_bytes_max: usize) -> Step<'_> {
         return Step::Fault(fault);
     }
     let Some(newline) = memchr(b'\n', &input[verb_len..]).map(|at| at + verb_len) else {
-        let too_long = trim_start(&input[verb_len..]).len() > control_line_bytes_max;
+        let begun = trim_start(&input[verb_len..]);
+        let begun = begun.strip_suffix(b"\r").unwrap_or(begun);
+        let too_long = begun.len() > control_line_bytes_max;
         return if too_long {
             Step::Fault(Fault::ControlLineTooLong)
         } else {

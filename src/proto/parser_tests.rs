@@ -98,7 +98,30 @@ fn publishes() {
             "PUB a 1",
             "PUB a 1\r",
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            PUB a 1\r\nx\r\n                   PUB a 1, respelled, 9 bytes
+            PUB a r 1\r\n                      PUB a reply r 1, 11 bytes
+            PUB a 0\r\n                        PUB a 0, respelled, 9 bytes
+            pub a 1\r\n                        PUB a 1, respelled, 9 bytes
+            PUB  a  1  \r\n                    PUB a 1, respelled, 13 bytes
+            PUB\ta\t1\r\n                      PUB a 1, respelled, 9 bytes
+            PUB a 1\n                          PUB a 1, respelled, 8 bytes
+            PUB a 001\r\n                      PUB a 1, respelled, 11 bytes
+            PUB a 999999999\r\n                PUB a 999999999, respelled, 17 bytes
+            PUB a 1000000000\r\n               BadArguments
+            PUB a.* 1\r\n                      PUB a.* 1, 11 bytes
+            PUB a r s 1\r\n                    BadArguments
+            PUB a\r\n                          BadArguments
+            PUB a b\r\n                        BadArguments
+            PUB a -1\r\n                       BadArguments
+            PUB a +1\r\n                       BadArguments
+            PUB a 1x\r\n                       BadArguments
+            PUB \r\n                           BadArguments
+            PUB\r\n                            UnknownOperation
+            PUBX a 1\r\n                       UnknownOperation
+            PUB a 1                            incomplete
+            PUB a 1\r                          incomplete
+        "#]],
     );
 }
 
@@ -118,7 +141,19 @@ fn publishes_with_headers() {
             "HPUB a x 5\r\n",
             "HPUB\r\n",
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            HPUB a 12 13\r\n                   HPUB a 12 of 13, 14 bytes
+            HPUB a r 12 13\r\n                 HPUB a reply r 12 of 13, 16 bytes
+            hpub a 12 13\r\n                   HPUB a 12 of 13, respelled, 14 bytes
+            HPUB a 0 5\r\n                     HPUB a 0 of 5, respelled, 12 bytes
+            HPUB a 5 5\r\n                     HPUB a 5 of 5, 12 bytes
+            HPUB a 5 4\r\n                     BadArguments
+            HPUB a 05 5\r\n                    HPUB a 5 of 5, respelled, 13 bytes
+            HPUB a 5\r\n                       BadArguments
+            HPUB a r s 5 5\r\n                 BadArguments
+            HPUB a x 5\r\n                     BadArguments
+            HPUB\r\n                           UnknownOperation
+        "#]],
     );
 }
 
@@ -146,7 +181,27 @@ fn subscriptions() {
             "UNSUB \r\n",
             "UNSUB\r\n",
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            SUB a 1\r\n                        SUB a as 1, 9 bytes
+            SUB a q 1\r\n                      SUB a of q as 1, 11 bytes
+            sub\ta\tq\t1\n                     SUB a of q as 1, 10 bytes
+            SUB  a   1 \r\n                    SUB a as 1, 13 bytes
+            SUB a\r1\r\n                       SUB a as 1, 9 bytes
+            SUB a\r\n                          BadArguments
+            SUB a b c d\r\n                    BadArguments
+            SUB\r\n                            UnknownOperation
+            SUB\n                              UnknownOperation
+            SUBX\r\n                           UnknownOperation
+            UNSUB 1\r\n                        UNSUB 1 None, 9 bytes
+            UNSUB 1 5\r\n                      UNSUB 1 Some(5), 11 bytes
+            unsub 1 005\r\n                    UNSUB 1 Some(5), 13 bytes
+            UNSUB 1 x\r\n                      UNSUB 1 None, 11 bytes
+            UNSUB 1 -5\r\n                     UNSUB 1 None, 12 bytes
+            UNSUB 1 1000000000\r\n             UNSUB 1 None, 20 bytes
+            UNSUB 1 2 3\r\n                    BadArguments
+            UNSUB \r\n                         BadArguments
+            UNSUB\r\n                          UnknownOperation
+        "#]],
     );
 }
 
@@ -171,7 +226,24 @@ fn the_others() {
             "CONNECT \t{} \r\n",
             "connect\r\n",
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            PING\r\n                           PING, 6 bytes
+            ping\n                             PING, 5 bytes
+            PINGX\r\n                          PING, 7 bytes
+            PING abc\r\n                       PING, 10 bytes
+            PING                               incomplete
+            PONG\r\n                           PONG, 6 bytes
+            +OK\r\n                            +OK, 5 bytes
+            +ok\r\n                            +OK, 5 bytes
+            -ERR \'x\'\r\n                     -ERR 'x', 10 bytes
+            -ERR\r\n                           UnknownOperation
+            INFO {}\r\n                        INFO {}, 9 bytes
+            INFO\r\n                           UnknownOperation
+            CONNECT {}\r\n                     CONNECT {}, 12 bytes
+            CONNECT{}\r\n                      CONNECT {}, 11 bytes
+            CONNECT \t{} \r\n                  CONNECT {} , 14 bytes
+            connect\r\n                        CONNECT , 9 bytes
+        "#]],
     );
 }
 
@@ -194,7 +266,22 @@ fn what_is_no_operation() {
             "-E",
             "-X",
         ],
-        expect![[r#""#]],
+        expect![[r#"
+                                               incomplete
+            P                                  incomplete
+            PU                                 incomplete
+            PX                                 UnknownOperation
+            X                                  UnknownOperation
+            \r\n                               UnknownOperation
+            \0                                 UnknownOperation
+            é                                  UnknownOperation
+             PING\r\n                          UnknownOperation
+            INFOX\r\n                          UnknownOperation
+            +O                                 incomplete
+            +X                                 UnknownOperation
+            -E                                 incomplete
+            -X                                 UnknownOperation
+        "#]],
     );
 }
 
