@@ -210,6 +210,11 @@ impl Broker {
         }
     }
 
+    /// Gives memory back: there has been no traffic for a while.
+    pub fn trim(&mut self) {
+        self.pool.trim();
+    }
+
     /// A chunk whose connection has gone.
     pub fn chunk_done(&mut self, chunk: Chunk) {
         self.pool.give(chunk);

@@ -17,8 +17,11 @@ const SLACK: usize = 256;
 /// From so many bytes on a connection is sent to in the middle of a turn.
 const EAGER_BYTES: u64 = 16 * 1024;
 
-/// How many free chunks a pool keeps before it gives memory back.
-const POOL_CHUNKS_MAX: usize = 64;
+/// How many free chunks a pool keeps while there is traffic: making one anew costs as much as filling it.
+const POOL_CHUNKS_MAX: usize = 2048;
+
+/// How many it keeps when there has been none for a while.
+const POOL_CHUNKS_IDLE: usize = 16;
 
 /// A fixed block of output. Filled at the end, sent from the start.
 ///
@@ -102,6 +105,14 @@ impl ChunkPool {
     /// An empty chunk.
     pub fn take(&mut self) -> Chunk {
         self.free.pop().unwrap_or_default()
+    }
+
+    /// Gives memory back: there has been no traffic for a while.
+    pub fn trim(&mut self) {
+        if self.free.len() > POOL_CHUNKS_IDLE {
+            self.free.truncate(POOL_CHUNKS_IDLE);
+            self.free.shrink_to(POOL_CHUNKS_IDLE);
+        }
     }
 
     /// Takes back a chunk that is done with.

@@ -20,6 +20,9 @@ const REST_WAITS_MAX: u32 = 64 * 1024;
 /// Longest sleep: a bound only, everything that matters wakes a shard.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
+/// A sleep of this length that nothing ends shows that there is no traffic.
+const IDLE_MIN: Duration = Duration::from_millis(200);
+
 /// Runs a shard until it has stopped.
 pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     let start = Instant::now();
@@ -28,6 +31,12 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
         let wait = idle.wait(shard, start);
         let busy = shard.poll(wait)?;
         let arrived = shard.wake_up();
+        if let Wait::For(time) = wait
+            && !busy
+            && time >= IDLE_MIN
+        {
+            shard.broker().trim();
+        }
         shard.step(start.elapsed().as_millis() as u64);
         idle.saw(busy || arrived);
     }
