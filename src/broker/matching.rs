@@ -75,8 +75,11 @@ pub struct Match {
     pub plain: SmallVec<[Target; 2]>,
     /// Queue groups, here and elsewhere.
     pub groups: Vec<Group>,
-    text: Vec<u8>,
+    text: SmallVec<[u8; TEXT_INLINE]>,
 }
+
+/// Text kept in the answer itself: a usual subject with one subscriber, and [`PREFIX_SLACK`].
+const TEXT_INLINE: usize = 80;
 
 /// What every prefix begins with.
 const VERB: &[u8] = b"HMSG ";
@@ -128,7 +131,9 @@ impl Match {
             self.text.len()
         };
         if prefix > 0 {
-            self.text.extend_from_within(..begun);
+            for at in 0..begun {
+                self.text.push(self.text[at]);
+            }
         }
         self.text.extend_from_slice(sid);
         self.text.push(b' ');
@@ -168,12 +173,19 @@ impl Match {
     }
 }
 
+/// Answers whose hashes begin alike, in one cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Set {
+    /// A part of the hash for each slot: a slot whose tag differs need not be looked at.
+    tags: [u32; WAYS],
+    slots: [Option<Box<Match>>; WAYS],
+}
+
 /// Answers by (account, subject), four to a set. An answer is taken out for use and put back afterwards.
 #[derive(Debug)]
 pub struct MatchCache {
-    /// A part of the hash for each slot: a slot whose tag differs need not be looked at.
-    tags: Vec<[u32; WAYS]>,
-    slots: Vec<[Option<Box<Match>>; WAYS]>,
+    sets: Vec<Set>,
     #[allow(clippy::vec_box)] // boxes go back into slots as they are
     spare: Vec<Box<Match>>,
     hasher: FixedState,
@@ -193,8 +205,7 @@ impl MatchCache {
     /// An empty cache. The seed makes its sets unpredictable to clients.
     pub fn new(seed: u64) -> Self {
         MatchCache {
-            tags: vec![[0; WAYS]; SETS],
-            slots: (0..SETS).map(|_| [const { None }; WAYS]).collect(),
+            sets: (0..SETS).map(|_| Set::default()).collect(),
             spare: Vec::new(),
             hasher: FixedState::with_seed(seed),
             changes: 0,
@@ -219,9 +230,9 @@ impl MatchCache {
     ) -> (Place, Box<Match>, bool) {
         let (set, tag) = self.find(account, subject);
         let changes = self.changes;
-        let way = way_of(&self.tags[set], tag);
+        let way = way_of(&self.sets[set].tags, tag);
         if way < WAYS
-            && let Some(found) = self.slots[set][way].take()
+            && let Some(found) = self.sets[set].slots[way].take()
         {
             let same = found.account == Some(account) && found.subject() == subject;
             let good = same && found.generation == generation;
@@ -239,9 +250,9 @@ impl MatchCache {
     /// A slot for an answer that is not known: a free one, or the one whose turn it is.
     #[cold]
     fn make_room(&mut self, set: usize, tag: u32) -> (Place, Box<Match>, bool) {
-        let free = (0..WAYS).find(|way| self.slots[set][*way].is_none());
+        let free = (0..WAYS).find(|way| self.sets[set].slots[*way].is_none());
         let way = free.unwrap_or((tag >> 8) as usize % WAYS);
-        let old = self.slots[set][way].take();
+        let old = self.sets[set].slots[way].take();
         let answer = old.or_else(|| self.spare.pop()).unwrap_or_default();
         (
             Place {
@@ -259,8 +270,8 @@ impl MatchCache {
     #[inline]
     pub fn put(&mut self, place: Place, answer: Box<Match>) {
         if place.changes == self.changes && answer.plain.len() <= TARGETS_MAX {
-            self.tags[place.set][place.way] = place.tag;
-            self.slots[place.set][place.way] = Some(answer);
+            self.sets[place.set].tags[place.way] = place.tag;
+            self.sets[place.set].slots[place.way] = Some(answer);
         } else if self.spare.len() < SPARE_MAX && answer.plain.len() <= TARGETS_MAX {
             self.spare.push(answer);
         }
@@ -270,9 +281,9 @@ impl MatchCache {
     pub fn forget(&mut self, account: AccountId, subject: &[u8]) {
         self.changes += 1;
         let (set, tag) = self.find(account, subject);
-        let way = way_of(&self.tags[set], tag);
+        let way = way_of(&self.sets[set].tags, tag);
         if way < WAYS
-            && let Some(found) = &mut self.slots[set][way]
+            && let Some(found) = &mut self.sets[set].slots[way]
             && found.account == Some(account)
             && found.subject() == subject
         {
