@@ -34,7 +34,7 @@ pub struct Net {
     pub woken: Vec<bool>,
     /// Bytes each pipe holds at most.
     pub pipe_bytes: usize,
-    /// Sockets the broker has closed or the network has broken, not yet looked at by the world.
+    /// Sockets the broker has begun to close or the network has broken, not yet looked at by the world.
     pub ended: Vec<SocketId>,
 }
 
@@ -82,7 +82,6 @@ impl Net {
     pub fn close(&mut self, fd: RawFd) {
         let id = self.fds[fd as usize].take().expect("an open descriptor");
         self.sockets[id].closed = true;
-        self.ended.push(id);
     }
 
     /// The network breaks a connection.

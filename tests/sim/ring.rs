@@ -269,6 +269,9 @@ impl Ring for SimRing {
     }
 
     fn close(&mut self, conn: Token, fd: RawFd) {
+        let mut net = self.net.borrow_mut();
+        let socket = net.of_fd(fd);
+        net.ended.push(socket);
         self.closes.push((conn, fd));
     }
 
