@@ -136,15 +136,22 @@ pub fn parse(input: &[u8], control_line_bytes_max: usize) -> Step<'_> {
 /// A PUB or HPUB line in its usual spelling within the first 64 bytes; anything else is `None`.
 #[inline(always)]
 pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
-    let mut padded = [0; scan::WINDOW];
-    let window: &[u8; scan::WINDOW] = match input.first_chunk() {
-        Some(window) => window,
-        // The last line of a buffer, or the only one: zeros behind it end no line.
-        None => {
-            padded[..input.len()].copy_from_slice(input);
-            &padded
-        }
-    };
+    match input.first_chunk() {
+        Some(window) => publish_in_window(window),
+        None => publish_short(input),
+    }
+}
+
+/// The last line of a buffer, or the only one: zeros behind it end no line.
+#[cold]
+fn publish_short(input: &[u8]) -> Option<PublishLine> {
+    let mut window = [0; scan::WINDOW];
+    window[..input.len()].copy_from_slice(input);
+    publish_in_window(&window)
+}
+
+#[inline(always)]
+fn publish_in_window(window: &[u8; scan::WINDOW]) -> Option<PublishLine> {
     let (headers, mut at) = match window {
         [b'P', b'U', b'B', b' ', ..] => (false, 4u32),
         [b'H', b'P', b'U', b'B', b' ', ..] => (true, 5),
