@@ -1,0 +1,115 @@
+//! Who does not read is cut and costs nobody a message; who reads slowly is neither cut nor short of one.
+
+use std::io::Read;
+use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::client::Client;
+use super::server::Server;
+
+/// Payload of every message: its number, and filler.
+const PAYLOAD_BYTES: usize = 1024;
+
+#[test]
+fn who_stops_reading_is_cut_and_the_others_get_everything() {
+    const MESSAGES: u64 = 64_000;
+    let mut server = Server::with_config("max_pending: 16MB\n");
+    // Two of each, so that both shards have one.
+    let stuck: Vec<Client> = (0..2).map(|_| subscriber(&server, "flood")).collect();
+    let readers = ["flood", "flood", "other", "other"].map(|subject| subscriber(&server, subject));
+    for client in &stuck {
+        let small = SockRef::from(client.stream()).set_recv_buffer_size(4096);
+        small.expect("SO_RCVBUF");
+    }
+    let mut publisher = Client::connect(&server);
+    thread::scope(|scope| {
+        for reader in readers {
+            scope.spawn(move || expect_all(reader, MESSAGES));
+        }
+        for n in 0..MESSAGES {
+            let frames = frame("flood", n) + &frame("other", n);
+            publisher.send(frames.as_bytes());
+        }
+        publisher.barrier();
+    });
+    server.wait_until("both are cut", |server| {
+        let log = server.log();
+        log.matches("Slow Consumer Detected").count() >= stuck.len()
+    });
+    let log = server.log();
+    assert_eq!(log.matches("Slow Consumer Detected").count(), 2, "{log}");
+    assert_cut(stuck);
+}
+
+/// The connection ends after what was on its way.
+fn assert_cut(stuck: Vec<Client>) {
+    for client in stuck {
+        let mut bytes = Vec::new();
+        let ended = client.writer().read_to_end(&mut bytes);
+        let reset = matches!(&ended, Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset);
+        assert!(ended.is_ok() || reset, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_slow_reader_on_another_shard_gets_everything() {
+    let server = Server::with_config("max_pending: 4MB\n");
+    let publisher = Client::connect(&server);
+    let reader = Client::connect(&server);
+    read_slowly(&server, publisher, vec![reader]);
+}
+
+#[test]
+fn slow_readers_on_both_shards_get_everything() {
+    let server = Server::with_config("max_pending: 4MB\n");
+    let publisher = Client::connect(&server);
+    let readers = (0..2).map(|_| Client::connect(&server)).collect();
+    read_slowly(&server, publisher, readers);
+}
+
+/// The publisher writes as fast as it can; the readers take 64 KiB, rest, take 64 KiB.
+fn read_slowly(server: &Server, mut publisher: Client, readers: Vec<Client>) {
+    const MESSAGES: u64 = 96_000;
+    const REST: Duration = Duration::from_millis(1);
+    thread::scope(|scope| {
+        for mut reader in readers {
+            reader.op("SUB steady 1");
+            reader.barrier();
+            reader.rest_between_reads(REST);
+            scope.spawn(move || expect_all(reader, MESSAGES));
+        }
+        let mut frames = String::new();
+        for n in 0..MESSAGES {
+            frames.push_str(&frame("steady", n));
+            if frames.len() >= 256 * 1024 {
+                publisher.send(frames.as_bytes());
+                frames.clear();
+            }
+        }
+        publisher.send(frames.as_bytes());
+        publisher.barrier();
+    });
+    let log = server.log();
+    assert!(!log.contains("Slow Consumer"), "{log}");
+}
+
+fn subscriber(server: &Server, subject: &str) -> Client {
+    let mut client = Client::connect(server);
+    client.op(&format!("SUB {subject} 1"));
+    client.barrier();
+    client
+}
+
+/// Every message, in order, and then nothing.
+fn expect_all(mut reader: Client, messages: u64) {
+    for expected in 0..messages {
+        assert_eq!(reader.message().number(), expected);
+    }
+    assert_eq!(reader.barrier(), [], "nothing twice");
+}
+
+fn frame(subject: &str, number: u64) -> String {
+    format!("PUB {subject} {PAYLOAD_BYTES}\r\n{number:<PAYLOAD_BYTES$}\r\n")
+}
