@@ -18,7 +18,7 @@ use gannet::session::{Context, Flow, Port};
 const CONNS: usize = 3;
 
 /// Small limits, so that inputs reach them.
-const CONTROL_LINE_BYTES_MAX: u32 = 64;
+const CONTROL_LINE_BYTES_MAX: u32 = 128;
 const PAYLOAD_BYTES_MAX: u32 = 40;
 
 /// A piece of input: whose, and what. Pieces are handled in their order.
@@ -307,8 +307,8 @@ fn operation() -> impl Strategy<Value = Vec<u8>> {
         "PUBX a 1\r\n",
         "CONNECT {\"protocol\":7}\r\n",
     ]);
-    // At, under and over the limit of a control line, which is 64 here.
-    let long = (50..70usize, end())
+    // At, under and over the limit of a control line, which is 128 here.
+    let long = (115..135usize, end())
         .prop_map(|(len, end)| format!("SUB {} 9{end}", "x".repeat(len)).into_bytes());
     prop_oneof![
         40 => publish(),
@@ -341,7 +341,7 @@ proptest! {
     ) {
         let mut pieces: Vec<Piece> = vec![(
             0,
-            b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nSUB inbox.* 99\r\n".to_vec(),
+            b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nSUB inbox.* 99\r\n".to_vec(),
         )];
         for (sid, (conn, kind, max)) in subs.iter().enumerate() {
             let queue = ["", "q ", "r "][*kind];
