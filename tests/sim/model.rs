@@ -319,9 +319,8 @@ impl Model {
         );
         // Who travels to a client that has changed its mind about echo meanwhile may come back to it.
         let echo = self.subs[sub].queue.is_some() && self.clients[client].echo;
-        if !wants(&self.subs[sub], message)
-            && !(echo && matches(&self.subs[sub].pattern, &message.subject))
-        {
+        let comes_back = echo && matches(&self.subs[sub].pattern, &message.subject);
+        if !wants(&self.subs[sub], message) && !comes_back {
             return Err(format!("{told} is none it wants"));
         }
         match self.subs[sub].queue {
