@@ -202,8 +202,13 @@ impl Batch {
 
     /// Empties it; keeps the memory unless that is large.
     pub fn clear(&mut self) {
-        const KEEP_BYTES: usize = 512 * 1024;
-        if self.bytes.capacity() > KEEP_BYTES {
+        const KEEP_BYTES: usize = 256 * 1024;
+        const KEEP_MESSAGES: usize = 16 * 1024;
+        const KEEP_RECORDS: usize = 4 * 1024;
+        if self.bytes.capacity() > KEEP_BYTES
+            || self.messages.capacity() > KEEP_MESSAGES
+            || self.records.capacity() > KEEP_RECORDS
+        {
             *self = Batch::default();
         }
         self.bytes.clear();
