@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what tests/clients needs under target/clients (or the directory given): nats-py, @nats-io/transport-node, Debian's
-# C client with the program that uses it, and the async-nats program. Quick when nothing is to do; changes nothing elsewhere.
+# C client with the program that uses it, and the async-nats program. Quick when nothing is to do;
+# installs nothing elsewhere. Needs python3 with pip, node with npm, cc, cargo and apt-get.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -60,7 +61,7 @@ install_c_library() {
     done_with debian "${files[@]}" && return
     rm -rf "$target/debian"
     if ! apt-cache show libnats-dev >/dev/null 2>&1; then
-        # The lists are missing: fetched into target too, when the system's may not be written.
+        # A machine that has never had the lists.
         apt-get -qq update
     fi
     fetch_deb libnats-dev
