@@ -64,13 +64,14 @@ impl Broker {
         let mut delivered = self.deliver(&found, run, origin, out);
         if found.remote_plain != 0 {
             self.forward_plain(&found, account, origin, run);
-            delivered = true;
+            delivered = run.messages.len();
         }
         self.cache.put(place, found);
         self.end_expired();
 
-        if !delivered && no_responders {
-            self.tell_no_responders(conn, account, run);
+        if delivered < run.messages.len() && no_responders {
+            let alone = run.only(delivered..run.messages.len());
+            self.tell_no_responders(conn, account, &alone);
         }
         Ok(())
     }
