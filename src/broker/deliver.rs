@@ -1,7 +1,7 @@
 //! Runs to local subscriptions: plain ones each, queue groups one member each. Never matches, never sends.
 
 use super::Broker;
-use super::effect::{CloseReason, ConnId, Effect, Origin, Outlet, Record};
+use super::effect::{ConnId, Effect, Origin, Outlet, Record};
 use super::matching::{Group, Match, Target};
 use super::outbox::Prefix;
 use super::run::{Message, Run};
@@ -196,11 +196,7 @@ impl Broker {
     fn behind(&mut self, conn: ConnId, origin: Origin) {
         let peer = self.peers[conn as usize].as_mut().expect("open");
         if peer.outbox.pending_bytes() > self.pending.pending_bytes_max {
-            peer.closing = true;
-            self.slow_consumers += 1;
-            self.effects
-                .push(Effect::Cut(conn, CloseReason::SlowConsumerPendingBytes));
-            return;
+            return self.cut(conn);
         }
         if peer.waiting.contains(&origin) {
             return;
