@@ -161,7 +161,7 @@ impl Broker {
         self.peers.get(conn as usize)?.as_deref()
     }
 
-    /// Protocol bytes for a connection.
+    /// Protocol bytes for a connection. Who does not read its answers is cut like who does not read messages.
     pub fn push(&mut self, conn: ConnId, bytes: &[u8]) {
         let peer = self.peers[conn as usize]
             .as_mut()
@@ -171,6 +171,18 @@ impl Broker {
             peer.dirty = true;
             self.dirty.push(conn);
         }
+        if peer.outbox.pending_bytes() > self.pending.pending_bytes_max && !peer.closing {
+            self.cut(conn);
+        }
+    }
+
+    /// A connection is too far behind: it is closed as soon as the loop hears of it.
+    #[cold]
+    fn cut(&mut self, conn: ConnId) {
+        self.peer(conn).closing = true;
+        self.slow_consumers += 1;
+        let reason = effect::CloseReason::SlowConsumerPendingBytes;
+        self.effects.push(Effect::Cut(conn, reason));
     }
 
     /// Connections with something new to send, each once.

@@ -248,7 +248,10 @@ impl<R: Ring> Shard<R> {
                         self.mesh.reuse(batch);
                         self.obey();
                     }
-                    Some(Item::Arrival(arrival)) => self.adopt(arrival),
+                    Some(Item::Arrival(arrival)) => {
+                        self.adopt(arrival);
+                        self.obey();
+                    }
                     None => break,
                 }
             }

@@ -108,6 +108,13 @@ impl Client {
         if self.state != State::Open || self.out.len() > OUT_BYTES_MAX {
             return;
         }
+        if self.stopped && rng.chance(200) {
+            // What the broker answers must be bounded too.
+            for _ in 0..rng.range(1, 100) {
+                self.ping(model);
+            }
+            return;
+        }
         match rng.weighted(&scenario.weights) {
             0 => self.publish_some(rng, model, scenario),
             1 => self.request(rng, model, scenario),

@@ -23,10 +23,10 @@ use world::{Report, World};
 const SEED_STEPS: usize = 5_000;
 
 /// Actions in all, unless told otherwise.
-const STEPS: usize = 1_000_000;
+const STEPS: usize = 2_000_000;
 
 /// Seeds of one test.
-const TRIAL_SEEDS: u64 = 25;
+const TRIAL_SEEDS: u64 = 100;
 
 /// What the command line and the environment say.
 struct Options {
@@ -160,9 +160,8 @@ impl Report {
 
     /// A simulation in which something never happens proves nothing about it.
     fn has_seen_everything(mut self) -> Result<(), Failed> {
-        eprintln!("{self:?}");
         match self.counts().into_iter().find(|(_, count)| **count == 0) {
-            Some((what, _)) => Err(format!("nothing was seen of: {what}").into()),
+            Some((what, _)) => Err(format!("{what}: nothing was seen of them").into()),
             None => Ok(()),
         }
     }

@@ -54,6 +54,7 @@ pub struct SimRing {
     buffers: Vec<Box<[u8]>>,
     free: Vec<u32>,
     ready: VecDeque<Event>,
+    sleeps: bool,
 }
 
 impl SimRing {
@@ -80,7 +81,13 @@ impl SimRing {
                 .collect(),
             free: (0..buffers).rev().collect(),
             ready: VecDeque::new(),
+            sleeps: false,
         }
+    }
+
+    /// Whether the last turn was to wait and nothing came: the kernel has not come back from it.
+    pub fn sleeps(&self) -> bool {
+        self.sleeps
     }
 
     /// Whether a shard that sleeps in this ring would come back now.
@@ -279,7 +286,8 @@ impl Ring for SimRing {
         self.wakes.push(peer);
     }
 
-    fn turn(&mut self, _: Wait, events: &mut Vec<Event>) -> io::Result<()> {
+    fn turn(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
+        let before = events.len();
         self.submit()?;
         self.go_on();
         let all = self.ready.len();
@@ -289,6 +297,7 @@ impl Ring for SimRing {
         if std::mem::take(&mut self.net.borrow_mut().woken[self.index]) {
             events.push(Event::Woken);
         }
+        self.sleeps = wait != Wait::No && events.len() == before;
         Ok(())
     }
 
@@ -304,6 +313,18 @@ impl Ring for SimRing {
             self.send_some(&mut net);
         }
         Ok(())
+    }
+
+    fn take_sent(&mut self, sent: &mut Vec<Event>) {
+        if self.rng.chance(500) {
+            return;
+        }
+        for event in std::mem::take(&mut self.ready) {
+            match event {
+                Event::Sent { .. } => sent.push(event),
+                _ => self.ready.push_back(event),
+            }
+        }
     }
 
     fn buffer(&self, id: &BufferId) -> &[u8] {

@@ -31,7 +31,7 @@ const EPOCH_STEPS: usize = 1_000;
 const REST_STEPS_MAX: usize = 2_000_000;
 
 /// Longest time that may have to pass before it does: publishers are held back for 10 ms at a time.
-const REST_MS_MAX: u64 = 2_000;
+const REST_MS_MAX: u64 = 300;
 
 /// A closing connection may take this long for its last bytes; less a little.
 const CLOSE_MS: u64 = 1_500;
@@ -255,12 +255,7 @@ impl World {
                 }
             }
             Turn::Awake => self.poll(index, Wait::No)?,
-            Turn::FallingAsleep => {
-                let submitted = self.threads[index].shard.ring().submit();
-                submitted.map_err(|error| error.to_string())?;
-                Turn::Asleep
-            }
-            Turn::Asleep => self.poll(index, Wait::For(Duration::ZERO))?,
+            Turn::FallingAsleep | Turn::Asleep => self.poll(index, Wait::For(Duration::MAX))?,
             Turn::Reaped => {
                 let Thread { shard, .. } = &mut self.threads[index];
                 shard.wake_up();
@@ -278,7 +273,11 @@ impl World {
     fn poll(&mut self, index: usize, wait: Wait) -> Result<Turn, String> {
         let polled = self.threads[index].shard.poll(wait);
         polled.map_err(|error| error.to_string())?;
-        Ok(Turn::Reaped)
+        let now_ms = self.now_ms;
+        let Thread { shard, .. } = &mut self.threads[index];
+        let in_time = shard.next_time_ms().is_none_or(|due| due > now_ms);
+        let asleep = shard.ring().sleeps() && in_time;
+        Ok(if asleep { Turn::Asleep } else { Turn::Reaped })
     }
 
     /// Nobody who stays connected has more waiting than `max_pending`.
@@ -353,13 +352,25 @@ impl World {
 
     /// A client reads, writes or says something.
     fn client_acts(&mut self, at: usize) -> Result<(), String> {
-        match self.rng.below(3) {
-            0 => self.client_reads(at),
-            1 => {
-                self.client_writes(at);
-                Ok(())
-            }
-            _ => self.client_speaks(at),
+        let client = &self.clients[at];
+        if client.state == State::Gone {
+            return Ok(());
+        }
+        let (mut net, socket) = (self.net.borrow_mut(), client.socket);
+        let writes = !client.out.is_empty() && net.room_to_broker(socket) > 0;
+        let reads = !client.stopped && !net.socket(socket).to_client.is_empty();
+        let idle = client.state != State::Open;
+        drop(net);
+        if writes && self.rng.chance(400) {
+            self.client_writes(at);
+            Ok(())
+        } else if (reads || idle) && self.rng.chance(500) {
+            self.client_reads(at)
+        } else if idle {
+            self.client_writes(at);
+            Ok(())
+        } else {
+            self.client_speaks(at)
         }
     }
 
