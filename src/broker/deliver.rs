@@ -1,15 +1,14 @@
 //! Runs to local subscriptions: plain ones each, queue groups one member each. Never matches, never sends.
 
 use super::Broker;
-use super::effect::{ConnId, Effect, Origin, Outlet, Record};
+use super::effect::{CloseReason, ConnId, Effect, Origin, Outlet, Record};
 use super::matching::{Group, Match, Target};
 use super::outbox::Prefix;
 use super::run::{Message, Run};
 
 impl Broker {
     /// Delivers a run to everybody on this shard and to one member of each queue group, wherever it is.
-    /// Returns how many messages somebody got: the first ones, for maxima may end before the run does. Plain
-    /// subscribers on other shards are not its business.
+    /// Returns whether anybody got it. Plain subscribers on other shards are not its business.
     #[inline]
     pub(super) fn deliver(
         &mut self,
@@ -17,24 +16,22 @@ impl Broker {
         run: &Run<'_>,
         origin: Origin,
         out: &mut impl Outlet,
-    ) -> usize {
+    ) -> bool {
         if found.interleaved && run.messages.len() > 1 {
-            let mut delivered = 0;
+            let mut delivered = false;
             for at in 0..run.messages.len() {
-                if self.deliver(found, &run.only(at..at + 1), origin, out) > 0 {
-                    delivered = at + 1;
-                }
+                delivered |= self.deliver(found, &run.only(at..at + 1), origin, out);
             }
             return delivered;
         }
         let mut delivered = self.deliver_plain(found, run, origin, out);
         for group in &found.groups {
-            delivered = delivered.max(self.deliver_group(found, group, run, origin, out));
+            delivered |= self.deliver_group(found, group, run, origin, out);
         }
         delivered
     }
 
-    /// Delivers a run to the plain subscriptions of this shard. Returns how many messages somebody got.
+    /// Delivers a run to the plain subscriptions of this shard.
     #[inline]
     pub(super) fn deliver_plain(
         &mut self,
@@ -42,16 +39,16 @@ impl Broker {
         run: &Run<'_>,
         origin: Origin,
         out: &mut impl Outlet,
-    ) -> usize {
+    ) -> bool {
         let bytes = run.body_bytes();
-        let mut delivered = 0;
+        let mut delivered = false;
         for target in &found.plain {
-            delivered = delivered.max(self.deliver_to(found, target, run, bytes, origin, out));
+            delivered |= self.deliver_to(found, target, run, bytes, origin, out);
         }
         delivered
     }
 
-    /// Delivers a run to one subscription. `bytes` are those of all bodies. Returns how many messages it took.
+    /// Delivers a run to one subscription. `bytes` are those of all bodies.
     #[inline]
     fn deliver_to(
         &mut self,
@@ -61,12 +58,12 @@ impl Broker {
         bytes: u64,
         origin: Origin,
         out: &mut impl Outlet,
-    ) -> usize {
+    ) -> bool {
         let peer = self.peers[target.conn as usize]
             .as_mut()
             .expect("a target's connection is open");
         if peer.closing || (!peer.echo && peer.origin == origin) {
-            return 0;
+            return false;
         }
         if target.careful || (run.headers && !target.headers) {
             return self.deliver_carefully(found, target, run, origin, out);
@@ -80,7 +77,7 @@ impl Broker {
         self.sent.bytes += bytes;
         self.subs[target.sub as usize].delivered += count;
         self.after_push(target.conn, origin, out);
-        run.messages.len()
+        true
     }
 
     /// Message by message: maxima are counted, headers stripped where the client takes none, replies noted
@@ -93,8 +90,8 @@ impl Broker {
         run: &Run<'_>,
         origin: Origin,
         out: &mut impl Outlet,
-    ) -> usize {
-        let mut delivered = 0;
+    ) -> bool {
+        let mut delivered = false;
         for at in 0..run.messages.len() {
             if !self.count_delivery(target.sub) {
                 break;
@@ -126,7 +123,7 @@ impl Broker {
             self.sent.messages += 1;
             self.sent.bytes += bytes;
             self.note_reply(target.conn, &one, message);
-            delivered += 1;
+            delivered = true;
         }
         self.after_push(target.conn, origin, out);
         delivered
@@ -196,12 +193,16 @@ impl Broker {
     fn behind(&mut self, conn: ConnId, origin: Origin) {
         let peer = self.peers[conn as usize].as_mut().expect("open");
         if peer.outbox.pending_bytes() > self.pending.pending_bytes_max {
-            return self.cut(conn);
-        }
-        if peer.waiting.contains(&origin) {
+            peer.closing = true;
+            self.slow_consumers += 1;
+            self.effects
+                .push(Effect::Cut(conn, CloseReason::SlowConsumerPendingBytes));
             return;
         }
-        peer.waiting.push(origin);
+        // Whoever was let go on after its time is held back anew.
+        if !peer.waiting.contains(&origin) {
+            peer.waiting.push(origin);
+        }
         if origin.shard == self.place.index {
             self.effects.push(Effect::Hold(origin));
         } else {
@@ -219,16 +220,16 @@ impl Broker {
         run: &Run<'_>,
         origin: Origin,
         out: &mut impl Outlet,
-    ) -> usize {
+    ) -> bool {
         if let ([only], []) = (group.local.as_slice(), group.remote.as_slice()) {
             return self.deliver_to(found, only, run, run.body_bytes(), origin, out);
         }
         let members = group.members();
-        let mut delivered = 0;
+        let mut delivered = false;
         for at in 0..run.messages.len() {
             let one = run.only(at..at + 1);
             let pick = self.random_below(members.max(1));
-            let taken = match group.local.len() as u32 {
+            delivered |= match group.local.len() as u32 {
                 local if pick < local => {
                     self.deliver_member(found, group, pick as usize, &one, origin, out)
                         || self.forward_queue(found, group, 0, &one, origin)
@@ -238,9 +239,6 @@ impl Broker {
                         || self.deliver_member(found, group, 0, &one, origin, out)
                 }
             };
-            if taken {
-                delivered = at + 1;
-            }
         }
         delivered
     }
@@ -259,7 +257,7 @@ impl Broker {
         let count = group.local.len();
         (0..count).any(|step| {
             let target = &group.local[(start + step) % count];
-            self.deliver_to(found, target, one, bytes, origin, out) > 0
+            self.deliver_to(found, target, one, bytes, origin, out)
         })
     }
 }

@@ -69,6 +69,8 @@ pub struct Match {
     subject_len: u32,
     /// One connection gets the subject on several subscriptions: order among them is message by message.
     pub interleaved: bool,
+    /// A subscription here has a maximum.
+    pub counted: bool,
     /// Shards with plain subscriptions, a bit each.
     pub remote_plain: u64,
     /// Plain subscriptions here.
@@ -105,6 +107,7 @@ impl Match {
         self.groups.clear();
         self.remote_plain = 0;
         self.interleaved = false;
+        self.counted = false;
         self.text.clear();
         self.begin_prefix(subject);
     }

@@ -4,7 +4,7 @@ use crate::account::AccountId;
 use crate::auth::permission::{reply_is_reserved, subject_is_reserved};
 
 use super::Broker;
-use super::effect::{ConnId, Outlet};
+use super::effect::{ConnId, Origin, Outlet};
 use super::interest::NONE;
 use super::matching::{Group, Match, Target};
 use super::run::{Message, Run};
@@ -56,24 +56,49 @@ impl Broker {
             self.push(conn, b"+OK\r\n");
         }
 
+        match self.route(account, origin, run, out) {
+            Some(true) => {}
+            Some(false) if no_responders => self.tell_no_responders(conn, account, run),
+            Some(false) => {}
+            None => {
+                for at in 0..run.messages.len() {
+                    let one = run.only(at..at + 1);
+                    if self.route(account, origin, &one, out) == Some(false) && no_responders {
+                        self.tell_no_responders(conn, account, &one);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Match, deliver here, forward there. Tells whether anybody got the run; `None`, and nothing is done, where a
+    /// subscription may end in the middle of it: then its messages must be taken one by one.
+    #[inline]
+    fn route(
+        &mut self,
+        account: AccountId,
+        origin: Origin,
+        run: &Run<'_>,
+        out: &mut impl Outlet,
+    ) -> Option<bool> {
         let generation = self.accounts[account.0 as usize].generation;
         let (place, mut found, known) = self.cache.take(account, run.subject, generation);
         if !known {
             self.find_targets(account, run.subject, &mut found);
         }
+        if found.counted && run.messages.len() > 1 {
+            self.cache.put(place, found);
+            return None;
+        }
         let mut delivered = self.deliver(&found, run, origin, out);
         if found.remote_plain != 0 {
             self.forward_plain(&found, account, origin, run);
-            delivered = run.messages.len();
+            delivered = true;
         }
         self.cache.put(place, found);
         self.end_expired();
-
-        if delivered < run.messages.len() && no_responders {
-            let alone = run.only(delivered..run.messages.len());
-            self.tell_no_responders(conn, account, &alone);
-        }
-        Ok(())
+        Some(delivered)
     }
 
     /// Who gets a subject: asks every pattern that matches. The cache keeps the answer.
@@ -97,6 +122,7 @@ impl Broker {
                     continue;
                 }
                 let careful = sub.limited || peer.responses.is_some() || peer.traced.is_some();
+                found.counted |= sub.limited;
                 let target = found.target(sub.conn, id, sub.sid.bytes(), peer.headers, careful);
                 match queue {
                     None => found.plain.push(target),
