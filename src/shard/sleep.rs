@@ -165,7 +165,9 @@ mod loom_tests {
             };
             let pushing = [push(producers.remove(0)), push(producers.remove(0))];
             shared.1.wait();
-            pushing.map(|p| p.join().unwrap());
+            for thread in pushing {
+                thread.join().unwrap();
+            }
             assert_eq!(wakes.load(Ordering::Relaxed), 1);
             assert!(consumers.iter_mut().all(|c| c.pop().is_some()));
         });
