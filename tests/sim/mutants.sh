@@ -4,12 +4,12 @@
 #   tests/sim/mutants.sh            all of them
 #   tests/sim/mutants.sh barrier    those whose name holds this word
 #
-# Not part of CI: every mutant is one more build of the library. STEPS (default 1000000) is how long a mutant may live.
+# Not part of CI: every mutant is one more build of the library. STEPS (default 2000000) is how long a mutant may live.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 copy=$target/mutants
-steps=${STEPS:-1000000}
+steps=${STEPS:-2000000}
 wanted=${1:-}
 survivors=0
 
