@@ -131,6 +131,8 @@ pub struct Model {
     messages: Vec<Message>,
     subs: Vec<Subscription>,
     live: BTreeSet<SubId>,
+    /// Subscriptions that have ended without a PONG behind: other shards may still take them for there.
+    ghosts: Vec<SubId>,
     unsettled: BTreeSet<MessageId>,
     leaves: Vec<Leave>,
     broken_groups: BTreeSet<u8>,
@@ -290,6 +292,10 @@ impl Model {
                 }
             }
         }
+        let haunted = self.ghosts.iter().any(|id| wants(&self.subs[*id], &message));
+        if let (Some(request), true) = (&mut message.request, haunted) {
+            request.possible = true;
+        }
         if !message.groups.is_empty() {
             self.queue_open.push(id);
         }
@@ -400,12 +406,13 @@ impl Model {
         Ok(())
     }
 
-    /// A subscription is known to have ended.
+    /// A subscription has ended; the shards get to know.
     fn end(&mut self, client: ClientId, sid: u32, now: Time) {
         let Some(id) = self.clients[client].subs.remove(&sid) else {
             return;
         };
         self.live.remove(&id);
+        self.ghosts.push(id);
         let sub = &mut self.subs[id];
         sub.expected.clear();
         sub.leaving = sub.leaving.min(now);
@@ -482,6 +489,7 @@ impl Model {
             if unsubscribed || full {
                 self.seen.expired += u64::from(full);
                 self.end(client, sid, now);
+                self.ghosts.pop();
                 for leave in std::mem::take(&mut self.clients[client].leaves) {
                     self.leaves[leave].done = now;
                 }
@@ -611,6 +619,7 @@ impl Model {
         for id in std::mem::take(&mut self.queue_open) {
             self.queue_lost(id)?;
         }
+        self.ghosts.clear();
         self.leaves.clear();
         self.broken_groups.clear();
         for id in &self.live {

@@ -4,12 +4,12 @@
 #   tests/sim/mutants.sh            all of them
 #   tests/sim/mutants.sh barrier    those whose name holds this word
 #
-# Not part of CI: every mutant is one more build of the library. STEPS (default 1000000) is how long a mutant may live.
+# Not part of CI: every mutant is one more build of the library. STEPS (default 2000000) is how long a mutant may live.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 copy=$target/mutants
-steps=${STEPS:-1000000}
+steps=${STEPS:-2000000}
 wanted=${1:-}
 survivors=0
 
@@ -46,7 +46,7 @@ mutant interest_barrier src/session/client.rs 's/if !port\.push_mesh\(broker\.ba
 # Rule 1, for UNSUB: others are not told that somebody went.
 mutant silent_unsubscribe src/broker/subscribe.rs 's/(let queue = \(sub\.queue != NONE\).*?if change\.announce)/$1 && false/s'
 # Rules 1 and 2: the mesh is emptied behind the events of a turn.
-mutant drain_late src/shard/mod.rs 's/        self\.drain_mesh\(\);\n(        let mut events.*?        self\.events = events;\n)/$1        self.drain_mesh();\n/s'
+mutant drain_late src/shard/mod.rs 's/        self\.drain_mesh\(\);\n(.*?        self\.events = events;\n)/$1        self.drain_mesh();\n/s'
 # Rule 3: what does not fit into the mesh goes to the end of what waits.
 mutant backlog_order src/shard/mesh.rs 's/push_front\(item\)/push_back(item)/'
 # Rule 4: a queue group's message whose member has gone is dropped.
@@ -63,6 +63,10 @@ mutant lost_wake src/shard/mesh.rs 's/if pushed && self\.sleepers\[shard\]\.need
 mutant no_last_look src/shard/run.rs 's/if self\.mesh\.has_arrivals\(\) \|\| /if /'
 # Rule 7: a slow subscriber is not cut.
 mutant never_cut src/broker/deliver.rs 's/if peer\.outbox\.pending_bytes\(\) > self\.pending\.pending_bytes_max \{/if false {/'
+# Rule 7: who waits for room in the mesh is forgotten.
+mutant parked_forever src/shard/mod.rs 's/                self\.unpark\(token\);\n/                let _ = token;\n/'
+# A connection that closed while its session was held back stays for ever.
+mutant half_closed src/shard/input.rs 's/Receiving::Ended => self\.start_close\(conn, CloseReason::ClientClosed\)/Receiving::Ended => {}/'
 # Cached matches outlive a subscription.
 mutant stale_match src/broker/subscribe.rs 's/(let queue = \(sub\.queue != NONE\).*?)self\.interest_changed\(account, &pattern\);/$1/s'
 # A limit that was set later is not seen by cached matches.
