@@ -18,5 +18,8 @@ cargo clippy --all-targets --quiet -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet --lib
 
+step "lock-free parts under loom"
+scripts/loom.sh
+
 step "tests"
 cargo test --no-fail-fast

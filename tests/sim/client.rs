@@ -271,7 +271,8 @@ impl Client {
         headers: bool,
     ) {
         let payload_len = match rng.chance(scenario.large) {
-            true => rng.range(1_000, 100_000),
+            true if rng.chance(200) => rng.range(1_000, 100_000),
+            true => rng.range(1_000, 20_000),
             false => NUMBER_BYTES + rng.below(60),
         };
         let tell = reply.is_some() && self.no_responders;

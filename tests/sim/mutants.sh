@@ -7,8 +7,9 @@
 # Not part of CI: every mutant is one more build of the library. STEPS (default 2000000) is how long a mutant may live.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-target=${CARGO_TARGET_DIR:-$PWD/target}
-copy=$target/mutants
+# Its own target directory: cargo takes a copy of a package for the package itself.
+copy=${CARGO_TARGET_DIR:-$PWD/target}/mutants
+export CARGO_TARGET_DIR=$copy/target
 steps=${STEPS:-2000000}
 wanted=${1:-}
 survivors=0
@@ -28,12 +29,12 @@ mutant() {
         return 0
     fi
     local log=$copy/$name.log
-    if ! (cd "$copy" && CARGO_TARGET_DIR=$target cargo build -q --test sim) >"$log" 2>&1; then
+    if ! (cd "$copy" && cargo build -q --test sim) >"$log" 2>&1; then
         echo "$name: does not build, see $log"
         survivors=$((survivors + 1))
         return 0
     fi
-    if (cd "$copy" && CARGO_TARGET_DIR=$target cargo test -q --test sim -- --steps "$steps") >"$log" 2>&1; then
+    if (cd "$copy" && cargo test -q --test sim -- --steps "$steps") >"$log" 2>&1; then
         echo "$name: SURVIVES $steps steps"
         survivors=$((survivors + 1))
     else

@@ -80,7 +80,7 @@ impl Scenario {
         Scenario {
             shards: rng.pick(&[1, 2, 2, 2, 3, 3, 4]),
             mesh_items: rng.pick(&[1, 1, 2, 3, 8, 64]),
-            pipe_bytes: rng.pick(&[64, 1_000, 8_000, 64_000, 300_000]),
+            pipe_bytes: rng.pick(&[200, 1_000, 8_000, 64_000, 300_000]),
             buffers: rng.pick(&[1, 2, 4, 16]),
             pending_bytes_max: match tight {
                 true => rng.pick(&[2_000, 20_000, 80_000, 200_000]),
@@ -92,7 +92,7 @@ impl Scenario {
             clients: rng.range(2, 10),
             subjects: rng.range(1, SUBJECTS.len()),
             queue: rng.pick(&[0, 300, 300, 800]),
-            large: rng.pick(&[0, 5, 30]),
+            large: rng.pick(&[0, 5, 30, 200]),
             abrupt: rng.pick(&[0, 0, 500]),
             weights: [
                 rng.range(5, 60),
@@ -102,7 +102,7 @@ impl Scenario {
                 rng.pick(&[0, 3, 8]),
                 rng.range(3, 20),
                 rng.pick(&[0, 0, 2]),
-                rng.pick(&[0, 1, 2]),
+                rng.pick(&[0, 1, 2, 5]),
                 if stops { 2 } else { 0 },
             ],
             chances: Chances {

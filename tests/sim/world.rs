@@ -483,11 +483,28 @@ impl World {
                 return self.counts_agree();
             };
             if self.now_ms - asleep_since > REST_MS_MAX {
-                return Err(format!("hangs: {waiting}"));
+                return Err(format!("hangs: {waiting}\n{}", self.outboxes()));
             }
             self.now_ms += 1;
         }
         Err("does not come to rest".into())
+    }
+
+    /// What waits for whom, for who must find out why.
+    fn outboxes(&mut self) -> String {
+        let mut text = String::new();
+        for (index, Thread { shard, .. }) in self.threads.iter_mut().enumerate() {
+            for conn in 0..2 * self.scenario.clients as u32 {
+                if let Some(peer) = shard.broker().find_peer(conn) {
+                    let (pending, sends) = (peer.outbox.pending_bytes(), peer.outbox.in_flight());
+                    text += &format!(
+                        "shard {index} slot {conn}: {pending} bytes wait, sends: {sends}, closes: {}\n",
+                        peer.closing
+                    );
+                }
+            }
+        }
+        text
     }
 
     fn movers(&mut self) -> Vec<Mover> {
