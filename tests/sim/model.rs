@@ -292,7 +292,10 @@ impl Model {
                 }
             }
         }
-        let haunted = self.ghosts.iter().any(|id| wants(&self.subs[*id], &message));
+        let haunted = self
+            .ghosts
+            .iter()
+            .any(|id| wants(&self.subs[*id], &message));
         if let (Some(request), true) = (&mut message.request, haunted) {
             request.possible = true;
         }
