@@ -199,10 +199,11 @@ impl Broker {
                 .push(Effect::Cut(conn, CloseReason::SlowConsumerPendingBytes));
             return;
         }
-        // Whoever was let go on after its time is held back anew.
-        if !peer.waiting.contains(&origin) {
-            peer.waiting.push(origin);
+        // Held back until this one has caught up: once is enough.
+        if peer.waiting.contains(&origin) {
+            return;
         }
+        peer.waiting.push(origin);
         if origin.shard == self.place.index {
             self.effects.push(Effect::Hold(origin));
         } else {

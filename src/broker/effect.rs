@@ -83,7 +83,7 @@ impl CloseReason {
 pub enum Effect {
     /// Close this connection of this shard.
     Cut(ConnId, CloseReason),
-    /// Hold back the reading of this publisher for a bounded time: a subscriber it feeds is far behind.
+    /// Slow the reading of this publisher down, until [`Effect::Release`]: a subscriber it feeds is far behind.
     Hold(Origin),
     /// That subscriber has caught up: go on reading.
     Release(Origin),

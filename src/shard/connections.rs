@@ -30,7 +30,7 @@ pub enum Parked {
     Verifying,
     /// Batches wait for room in the mesh.
     Mesh,
-    /// A subscriber it feeds is far behind; until this time at most.
+    /// A subscriber it feeds is far behind; until this time, then it may feed one more piece.
     Held {
         /// The loop's milliseconds.
         until_ms: u64,
@@ -46,6 +46,8 @@ pub struct Connection {
     pub receiving: Receiving,
     /// Why it takes no input, if it takes none.
     pub parked: Option<Parked>,
+    /// A subscriber it feeds is far behind and has not caught up: one piece at a time.
+    pub held: bool,
     /// It is to be closed once its outbox is empty, or at the time given.
     pub closing: Option<(CloseReason, u64)>,
     /// The time the timers hold for it.

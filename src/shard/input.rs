@@ -10,8 +10,8 @@ use super::lent::Lent;
 use super::ring::{Event, ReceiveEnd, Ring, Token};
 use super::{Io, Shard, ToShard, VerifyJob};
 
-/// How long a publisher is held back at most before it may feed one more buffer to a subscriber that is far
-/// behind. The oracle's limit for one read.
+/// How long a publisher is held back before it may feed one more piece to a subscriber that is far behind, again
+/// and again until that one has caught up or is cut. The oracle's limit for one read.
 const HOLD_MS_MAX: u64 = 10;
 
 impl<R: Ring> Shard<R> {
@@ -78,8 +78,16 @@ impl<R: Ring> Shard<R> {
 
     /// Does what a session asks for.
     pub(super) fn follow(&mut self, conn: ConnId, flow: Flow) {
+        let Shard {
+            mesh, ring, broker, ..
+        } = self;
+        mesh.push_large(broker.batches(), |shard| ring.wake(shard));
         match flow {
-            Flow::Continue if self.mesh.is_clear() => {}
+            Flow::Continue if self.mesh.is_clear() => {
+                if self.connections.get(conn).held {
+                    self.park_held(conn);
+                }
+            }
             // What it sent fills the mesh: its reading stops, the shard goes on.
             Flow::Continue | Flow::AwaitMesh => {
                 self.park(conn, Parked::Mesh);
@@ -114,14 +122,25 @@ impl<R: Ring> Shard<R> {
         }
     }
 
+    fn park_held(&mut self, conn: ConnId) {
+        let until_ms = self.context.now_ms + HOLD_MS_MAX;
+        self.park(conn, Parked::Held { until_ms });
+    }
+
     /// Lets a parked session go on: first with what it had to stash, then with its socket.
     pub(super) fn unpark(&mut self, token: Token) {
         let Some(conn) = self.connections.find(token) else {
             return;
         };
         let connection = self.connections.get(conn);
-        if connection.parked.take().is_none() || connection.closing.is_some() {
+        let Some(parked) = connection.parked.take() else {
             return;
+        };
+        if connection.closing.is_some() {
+            return;
+        }
+        if matches!(parked, Parked::Held { .. }) && !connection.client.has_stash() {
+            return self.receive_again(conn);
         }
         loop {
             let Shard {
@@ -243,27 +262,28 @@ impl<R: Ring> Shard<R> {
         Token(u64::from(origin.generation) << 32 | u64::from(origin.conn))
     }
 
+    /// A subscriber that this publisher feeds is far behind.
     fn hold(&mut self, origin: Origin) {
         let Some(conn) = self.connections.find(self.token_of(origin)) else {
             return;
         };
-        if self.connections.get(conn).parked.is_none() {
-            self.park(
-                conn,
-                Parked::Held {
-                    until_ms: self.context.now_ms + HOLD_MS_MAX,
-                },
-            );
+        let connection = self.connections.get(conn);
+        connection.held = true;
+        if connection.parked.is_none() {
+            self.park_held(conn);
             self.schedule(conn);
         }
     }
 
+    /// It has caught up, or was cut.
     fn release(&mut self, origin: Origin) {
         let token = self.token_of(origin);
         let Some(conn) = self.connections.find(token) else {
             return;
         };
-        if matches!(self.connections.get(conn).parked, Some(Parked::Held { .. })) {
+        let connection = self.connections.get(conn);
+        connection.held = false;
+        if matches!(connection.parked, Some(Parked::Held { .. })) {
             self.unpark(token);
         }
     }

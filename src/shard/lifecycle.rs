@@ -60,6 +60,7 @@ impl<R: Ring> Shard<R> {
                 client,
                 receiving: Receiving::Off,
                 parked: None,
+                held: false,
                 closing: None,
                 timer_ms: u64::MAX,
             },

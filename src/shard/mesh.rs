@@ -18,6 +18,19 @@ use super::sleep::Sleeper;
 /// Items a queue holds.
 const QUEUE_ITEMS: usize = 64;
 
+/// Bytes a queue holds at most, unless one batch alone is larger: what is in it when a subscriber at its other end
+/// falls behind still comes to that subscriber, so it must be little against `max_pending`.
+const QUEUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// And at least.
+const QUEUE_BYTES_MIN: usize = 64 * 1024;
+
+/// The part of `max_pending` that all queues to a shard may hold together.
+const PENDING_PART: u64 = 16;
+
+/// From so many bytes on a batch does not wait for the end of the turn.
+const BATCH_BYTES: usize = 64 * 1024;
+
 /// Empty batches kept for reuse.
 const SPARE_BATCHES_MAX: usize = 32;
 
@@ -41,10 +54,52 @@ pub enum Item {
     Arrival(Arrival),
 }
 
+/// The way to another shard.
+struct Way {
+    queue: Producer<Item>,
+    /// Bytes of each item in the queue, as far as this end knows.
+    sizes: VecDeque<usize>,
+    /// Their sum.
+    bytes: usize,
+}
+
+impl Way {
+    fn new(queue: Producer<Item>) -> Self {
+        Way {
+            queue,
+            sizes: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Puts an item into the queue, or gives it back where the queue is full or would hold more than `bytes_max`.
+    fn push(&mut self, item: Item, bytes_max: usize) -> Result<(), Item> {
+        let size = match &item {
+            Item::Batch(batch) => batch.bytes.len(),
+            Item::Arrival(_) => 0,
+        };
+        if self.bytes + size > bytes_max {
+            let taken = self.sizes.len() - self.queue.untaken();
+            self.bytes -= self.sizes.drain(..taken).sum::<usize>();
+        }
+        if self.bytes > 0 && self.bytes + size > bytes_max {
+            return Err(item);
+        }
+        self.queue.push(item)?;
+        while self.sizes.len() >= QUEUE_ITEMS {
+            self.bytes -= self.sizes.pop_front().expect("one at least");
+        }
+        self.sizes.push_back(size);
+        self.bytes += size;
+        Ok(())
+    }
+}
+
 /// The queues of one shard.
 pub struct Mesh {
     index: usize,
-    to: Vec<Option<Producer<Item>>>,
+    to: Vec<Option<Way>>,
+    bytes_max: usize,
     from: Vec<Option<Consumer<Item>>>,
     sleepers: Vec<Arc<Sleeper>>,
     backlog: Vec<VecDeque<Item>>,
@@ -65,6 +120,7 @@ pub fn connect_with_capacity(count: usize, items: usize) -> Vec<Mesh> {
         .map(|index| Mesh {
             index,
             to: (0..count).map(|_| None).collect(),
+            bytes_max: QUEUE_BYTES_MAX,
             from: (0..count).map(|_| None).collect(),
             sleepers: sleepers.clone(),
             backlog: (0..count).map(|_| VecDeque::new()).collect(),
@@ -75,7 +131,7 @@ pub fn connect_with_capacity(count: usize, items: usize) -> Vec<Mesh> {
     for sender in 0..count {
         for receiver in (0..count).filter(|receiver| *receiver != sender) {
             let (producer, consumer) = queue(items);
-            meshes[sender].to[receiver] = Some(producer);
+            meshes[sender].to[receiver] = Some(Way::new(producer));
             meshes[receiver].from[sender] = Some(consumer);
         }
     }
@@ -91,6 +147,20 @@ impl Mesh {
     /// This shard's own flag for sleeping.
     pub fn sleeper(&self) -> &Sleeper {
         &self.sleepers[self.index]
+    }
+
+    /// Fits the queues' bound to `max_pending`.
+    pub fn set_pending_bytes_max(&mut self, pending_bytes_max: u64) {
+        let ways = self.to.len().saturating_sub(1).max(1) as u64;
+        let part = pending_bytes_max / PENDING_PART / ways;
+        self.bytes_max = (part.min(QUEUE_BYTES_MAX as u64) as usize).max(QUEUE_BYTES_MIN);
+    }
+
+    /// Puts those batches into their queues that are large enough not to wait for more.
+    pub fn push_large(&mut self, batches: &mut [Batch], wake: impl FnMut(usize)) {
+        if batches.iter().any(|batch| batch.bytes.len() >= BATCH_BYTES) {
+            self.push(batches, wake);
+        }
     }
 
     /// Puts every batch that holds something into its queue, calling `wake` for shards that sleep. False where
@@ -122,12 +192,12 @@ impl Mesh {
             return true;
         }
         for shard in 0..self.to.len() {
-            let Some(producer) = &mut self.to[shard] else {
+            let Some(way) = &mut self.to[shard] else {
                 continue;
             };
             let mut pushed = false;
             while let Some(item) = self.backlog[shard].pop_front() {
-                if let Err(item) = producer.push(item) {
+                if let Err(item) = way.push(item, self.bytes_max) {
                     self.backlog[shard].push_front(item);
                     break;
                 }

@@ -122,6 +122,13 @@ impl<T> Producer<T> {
         }
         self.capacity - self.tail.wrapping_sub(self.head_seen)
     }
+
+    /// How many items the consumer has not taken yet.
+    pub fn untaken(&mut self) -> usize {
+        // Acquire: as in `room`.
+        self.head_seen = self.shared.head.0.load(Ordering::Acquire);
+        self.tail.wrapping_sub(self.head_seen)
+    }
 }
 
 impl<T> Consumer<T> {
@@ -194,8 +201,10 @@ mod tests {
                 assert_eq!(producer.push(99), Err(99));
                 assert_eq!(consumer.len(), capacity);
                 for i in 0..capacity {
+                    assert_eq!(producer.untaken(), capacity - i);
                     assert_eq!(consumer.pop(), Some(round + i));
                 }
+                assert_eq!(producer.untaken(), 0);
                 assert_eq!(consumer.pop(), None);
                 producer.push(0).unwrap();
                 assert_eq!(consumer.pop(), Some(0));

@@ -175,7 +175,9 @@ impl<R: Ring> Port for Io<'_, R> {
 
 impl<R: Ring> Shard<R> {
     /// A shard without connections.
-    pub fn new(parts: Parts<R>) -> Self {
+    pub fn new(mut parts: Parts<R>) -> Self {
+        let pending_bytes_max = parts.context.limits.pending_bytes_max;
+        parts.mesh.set_pending_bytes_max(pending_bytes_max);
         Shard {
             index: parts.index,
             ring: parts.ring,

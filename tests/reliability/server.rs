@@ -53,6 +53,10 @@ impl Server {
         server.wait_until("the server is ready", |s| {
             s.log().contains("Server is ready")
         });
+        let file = ports_file(server.directory.path(), server.child.id());
+        server.wait_until("the ports file is there", |_| {
+            fs::read_to_string(&file).is_ok_and(|text| text.ends_with('}'))
+        });
         server.port = server.read_port();
         server
     }
