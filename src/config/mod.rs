@@ -1,6 +1,7 @@
 //! Configuration: what an operator wrote, as typed values with their places in the file.
 //! Owns the types; the lexer, parser and schema beside it fill them. Never opens sockets, never logs.
 
+mod accounts;
 mod digest;
 mod duration;
 mod host_port;
@@ -18,6 +19,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use accounts::{
+    Account, AccountLimits, Destination, Export, ExportKind, Import, Latency, Mapping,
+    ResponseType, Sampling, Service,
+};
 pub use load::{ConfigError, Loaded, load, load_with};
 
 /// Where in which file something stands. Lines and columns count from 1.
@@ -68,6 +73,12 @@ pub struct Config {
     pub limits: Limits,
     /// Users, tokens and their permissions.
     pub authorization: Authorization,
+    /// `accounts {}`, in the order of the file; `$G` is among them only where it is written out.
+    pub accounts: Vec<Account>,
+    /// `mappings {}` of the global account.
+    pub mappings: Vec<Mapping>,
+    /// `system_account`; `$SYS` when absent.
+    pub system_account: Option<(String, Position)>,
     /// Logging.
     pub log: Logging,
     /// Process id file.
@@ -318,6 +329,9 @@ impl Default for Config {
             client_advertise: None,
             limits: Limits::default(),
             authorization: Authorization::default(),
+            accounts: Vec::new(),
+            mappings: Vec::new(),
+            system_account: None,
             log: Logging::default(),
             pid_file: None,
             ports_file_dir: None,
