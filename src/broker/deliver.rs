@@ -50,7 +50,7 @@ impl Broker {
 
     /// Delivers a run to one subscription. `bytes` are those of all bodies.
     #[inline]
-    fn deliver_to(
+    pub(super) fn deliver_to(
         &mut self,
         found: &Match,
         target: &Target,
@@ -171,6 +171,14 @@ impl Broker {
             peer.dirty = true;
             self.dirty.push(conn);
         }
+        if peer.outbox.pending_bytes() >= self.pending.attention_bytes {
+            self.attend(conn, origin, out);
+        }
+    }
+
+    /// A connection has enough waiting to be looked at.
+    fn attend(&mut self, conn: ConnId, origin: Origin, out: &mut impl Outlet) {
+        let peer = self.peers[conn as usize].as_mut().expect("open");
         let far = peer.outbox.pending_bytes();
         if peer.outbox.is_worth_sending()
             && let Some(chunk) = peer.outbox.next(self.now_ms)

@@ -110,19 +110,19 @@ impl Broker {
         origin: Origin,
         out: &mut impl Outlet,
     ) {
+        let mut cache = self.take_cache();
         let generation = self.accounts[account.0 as usize].generation;
-        let (place, mut found, known) = self.cache.take(account, run.subject, generation);
-        if !known {
-            self.find_targets(account, run.subject, &mut found);
-        }
+        let found = cache.answer(account, run.subject, generation, |found| {
+            self.find_targets(account, run.subject, found);
+        });
         if found.interleaved {
             for at in 0..run.messages.len() {
-                self.deliver_plain(&found, &run.only(at..at + 1), origin, out);
+                self.deliver_plain(found, &run.only(at..at + 1), origin, out);
             }
         } else {
-            self.deliver_plain(&found, run, origin, out);
+            self.deliver_plain(found, run, origin, out);
         }
-        self.cache.put(place, found);
+        self.put_cache(cache);
         self.end_expired();
     }
 
@@ -140,21 +140,21 @@ impl Broker {
         let Some(queue) = self.accounts[account.0 as usize].find_queue(name) else {
             return;
         };
+        let mut cache = self.take_cache();
         let generation = self.accounts[account.0 as usize].generation;
-        let (place, mut found, known) = self.cache.take(account, run.subject, generation);
-        if !known {
-            self.find_targets(account, run.subject, &mut found);
-        }
+        let found = cache.answer(account, run.subject, generation, |found| {
+            self.find_targets(account, run.subject, found);
+        });
         if let Some(group) = found.groups.iter().find(|group| group.queue == queue) {
             for at in 0..run.messages.len() {
                 let one = run.only(at..at + 1);
                 let start = self.random_below((group.local.len() as u32).max(1)) as usize;
-                if !self.deliver_member(&found, group, start, &one, origin, out) {
+                if !self.deliver_member(found, group, start, &one, origin, out) {
                     self.pick_again(account, group, &one, origin, name, tried);
                 }
             }
         }
-        self.cache.put(place, found);
+        self.put_cache(cache);
         self.end_expired();
     }
 

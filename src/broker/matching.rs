@@ -1,6 +1,6 @@
 //! The answer to "who gets this subject", and a cache of such answers. Never delivers.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
@@ -17,11 +17,8 @@ const SETS: usize = 4 * 1024;
 /// Answers in a set.
 const WAYS: usize = 4;
 
-/// Answers with more local targets are not kept.
-const TARGETS_MAX: usize = 64 * 1024;
-
-/// Answers kept for their memory.
-const SPARE_MAX: usize = 4;
+/// An answer with more local targets does not leave its memory to the next one.
+const TARGETS_MAX: usize = 1024;
 
 /// Bytes behind the last prefix, so that short copies may read past it.
 const PREFIX_SLACK: usize = 32;
@@ -71,6 +68,8 @@ pub struct Match {
     pub interleaved: bool,
     /// A subscription here has a maximum.
     pub counted: bool,
+    /// One plain subscription here is all there is.
+    pub solo: bool,
     /// Shards with plain subscriptions, a bit each.
     pub remote_plain: u64,
     /// Plain subscriptions here.
@@ -108,6 +107,7 @@ impl Match {
         self.remote_plain = 0;
         self.interleaved = false;
         self.counted = false;
+        self.solo = false;
         self.text.clear();
         self.begin_prefix(subject);
     }
@@ -163,6 +163,10 @@ impl Match {
             .collect();
         conns.sort_unstable();
         self.interleaved = conns.windows(2).any(|pair| pair[0] == pair[1]);
+        self.solo = self.plain.len() == 1
+            && self.groups.is_empty()
+            && self.remote_plain == 0
+            && !self.counted;
     }
 
     /// `HMSG subject sid ` or `MSG subject sid `.
@@ -185,23 +189,11 @@ struct Set {
     slots: [Option<Box<Match>>; WAYS],
 }
 
-/// Answers by (account, subject), four to a set. An answer is taken out for use and put back afterwards.
+/// Answers by (account, subject), four to a set.
 #[derive(Debug)]
 pub struct MatchCache {
     sets: Vec<Set>,
-    #[allow(clippy::vec_box)] // boxes go back into slots as they are
-    spare: Vec<Box<Match>>,
     hasher: FixedState,
-    changes: u64,
-}
-
-/// Where an answer belongs, and whether it still does.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    set: usize,
-    way: usize,
-    tag: u32,
-    changes: u64,
 }
 
 impl MatchCache {
@@ -209,81 +201,69 @@ impl MatchCache {
     pub fn new(seed: u64) -> Self {
         MatchCache {
             sets: (0..SETS).map(|_| Set::default()).collect(),
-            spare: Vec::new(),
             hasher: FixedState::with_seed(seed),
-            changes: 0,
         }
     }
 
     /// Set and tag of a subject; a tag is never 0.
     #[inline]
-    fn find(&self, account: AccountId, subject: &[u8]) -> (usize, u32) {
-        let hash = self.hasher.hash_one(subject)
-            ^ u64::from(account.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn place(&self, account: AccountId, subject: &[u8]) -> (usize, u32) {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(subject);
+        let hash = hasher.finish() ^ u64::from(account.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (hash as usize & (SETS - 1), (hash >> 32) as u32 | 1)
     }
 
-    /// Takes the answer out, if it is known and of this generation; else one to be built anew.
+    /// The answer, built by `build` unless it is known and of this generation.
     #[inline]
-    pub fn take(
+    pub fn answer(
         &mut self,
         account: AccountId,
         subject: &[u8],
         generation: u64,
-    ) -> (Place, Box<Match>, bool) {
-        let (set, tag) = self.find(account, subject);
-        let changes = self.changes;
+        build: impl FnOnce(&mut Match),
+    ) -> &Match {
+        let (set, tag) = self.place(account, subject);
         let way = way_of(&self.sets[set].tags, tag);
-        if way < WAYS
-            && let Some(found) = self.sets[set].slots[way].take()
-        {
-            let same = found.account == Some(account) && found.subject() == subject;
-            let good = same && found.generation == generation;
-            let place = Place {
-                set,
-                way,
-                tag,
-                changes,
-            };
-            return (place, found, good);
+        let known = way < WAYS
+            && self.sets[set].slots[way].as_ref().is_some_and(|found| {
+                found.generation == generation
+                    && found.account == Some(account)
+                    && found.subject() == subject
+            });
+        if known {
+            return self.sets[set].slots[way].as_deref().expect("known");
         }
-        self.make_room(set, tag)
+        self.build(set, way, tag, build)
     }
 
-    /// A slot for an answer that is not known: a free one, or the one whose turn it is.
+    /// Builds an answer in the slot with its tag, a free one, or the one whose turn it is.
     #[cold]
-    fn make_room(&mut self, set: usize, tag: u32) -> (Place, Box<Match>, bool) {
-        let free = (0..WAYS).find(|way| self.sets[set].slots[*way].is_none());
-        let way = free.unwrap_or((tag >> 8) as usize % WAYS);
-        let old = self.sets[set].slots[way].take();
-        let answer = old.or_else(|| self.spare.pop()).unwrap_or_default();
-        (
-            Place {
-                set,
-                way,
-                tag,
-                changes: self.changes,
-            },
-            answer,
-            false,
-        )
-    }
-
-    /// Puts an answer back, unless interest has changed meanwhile.
-    #[inline]
-    pub fn put(&mut self, place: Place, answer: Box<Match>) {
-        if place.changes == self.changes && answer.plain.len() <= TARGETS_MAX {
-            self.sets[place.set].tags[place.way] = place.tag;
-            self.sets[place.set].slots[place.way] = Some(answer);
-        } else if self.spare.len() < SPARE_MAX && answer.plain.len() <= TARGETS_MAX {
-            self.spare.push(answer);
-        }
+    fn build(
+        &mut self,
+        set: usize,
+        way: usize,
+        tag: u32,
+        build: impl FnOnce(&mut Match),
+    ) -> &Match {
+        let set = &mut self.sets[set];
+        let way = if way < WAYS {
+            way
+        } else {
+            let free = set.slots.iter().position(|slot| slot.is_none());
+            free.unwrap_or((tag >> 8) as usize % WAYS)
+        };
+        set.tags[way] = tag;
+        let slot = &mut set.slots[way];
+        slot.take_if(|old| old.plain.len() > TARGETS_MAX);
+        let found = slot.get_or_insert_default();
+        build(found);
+        found
     }
 
     /// Forgets the answer about one subject: a literal subscription came or went.
     pub fn forget(&mut self, account: AccountId, subject: &[u8]) {
-        self.changes += 1;
-        let (set, tag) = self.find(account, subject);
+        let (set, tag) = self.place(account, subject);
         let way = way_of(&self.sets[set].tags, tag);
         if way < WAYS
             && let Some(found) = &mut self.sets[set].slots[way]
@@ -292,11 +272,6 @@ impl MatchCache {
         {
             found.account = None;
         }
-    }
-
-    /// Makes answers that are out right now void: something other than a literal changed.
-    pub fn touch(&mut self) {
-        self.changes += 1;
     }
 }
 

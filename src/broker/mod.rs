@@ -40,14 +40,19 @@ pub struct PendingLimits {
     pub pending_bytes_max: u64,
     /// From here on publishers that feed it are held back; `None` never.
     pub hold_bytes: Option<u64>,
+    /// Below, nothing is to be done after bytes were added: the least of all that bounds them.
+    attention_bytes: u64,
 }
 
 impl PendingLimits {
     /// As the oracle: publishers are held back from three quarters of `max_pending` on.
     pub fn new(pending_bytes_max: u64, no_fast_producer_stall: bool) -> Self {
+        let hold_bytes = (!no_fast_producer_stall).then_some(pending_bytes_max / 4 * 3);
+        let least = hold_bytes.unwrap_or(pending_bytes_max);
         PendingLimits {
             pending_bytes_max,
-            hold_bytes: (!no_fast_producer_stall).then_some(pending_bytes_max / 4 * 3),
+            hold_bytes,
+            attention_bytes: least.min(outbox::EAGER_BYTES),
         }
     }
 }
@@ -74,7 +79,8 @@ pub struct Broker {
     subs: Slab<Sub>,
     limits: HashMap<SubId, u64>,
     sid_hasher: FixedState,
-    cache: MatchCache,
+    /// Taken out while an answer is in use.
+    cache: Option<Box<MatchCache>>,
     pool: ChunkPool,
     seed: u64,
     random: u64,
@@ -104,7 +110,7 @@ impl Broker {
             subs: Slab::new(),
             limits: HashMap::new(),
             sid_hasher: FixedState::with_seed(seed ^ 0x5bd1_e995),
-            cache: MatchCache::new(seed),
+            cache: Some(Box::new(MatchCache::new(seed))),
             pool: ChunkPool::default(),
             seed,
             random: seed | 1,
@@ -278,7 +284,6 @@ impl Broker {
         if !peer.subs.is_empty() {
             let account = peer.account;
             self.interest(account).generation += 1;
-            self.cache.touch();
         }
     }
 
@@ -304,6 +309,18 @@ impl Broker {
 
     fn interest(&mut self, account: AccountId) -> &mut Interest {
         &mut self.accounts[account.0 as usize]
+    }
+
+    /// The cache of answers, for one use: [`Broker::put_cache`] gives it back.
+    #[inline(always)]
+    fn take_cache(&mut self) -> Box<MatchCache> {
+        self.cache.take().expect("one use at a time")
+    }
+
+    #[inline(always)]
+    fn put_cache(&mut self, cache: Box<MatchCache>) {
+        debug_assert!(self.cache.is_none());
+        self.cache = Some(cache);
     }
 
     fn sid_hash(&self, sid: &[u8]) -> u64 {

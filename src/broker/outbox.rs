@@ -15,7 +15,7 @@ const MEDIUM: usize = 144;
 const SLACK: usize = 256;
 
 /// From so many bytes on a connection is sent to in the middle of a turn.
-const EAGER_BYTES: u64 = 16 * 1024;
+pub const EAGER_BYTES: u64 = 16 * 1024;
 
 /// How many free chunks a pool keeps while there is traffic: making one anew costs as much as filling it.
 const POOL_CHUNKS_MAX: usize = 2048;
@@ -183,6 +183,15 @@ impl Outbox {
     /// Appends every message of a run behind its prefix: the heart of delivery.
     #[inline]
     pub fn push_run(&mut self, pool: &mut ChunkPool, prefix: Prefix<'_>, run: &Run<'_>) {
+        if let ([only], Some(tail)) = (run.messages, &mut self.tail) {
+            let len = (only.end - only.tail) as usize;
+            if prefix.len + len <= tail.room() {
+                tail.put(prefix.bytes, prefix.len);
+                tail.put(&run.bytes[only.tail as usize..], len);
+                self.pending_bytes += (prefix.len + len) as u64;
+                return;
+            }
+        }
         let mut pushed = 0;
         let mut tail = match self.tail.take() {
             Some(tail) => tail,

@@ -82,23 +82,26 @@ impl Broker {
         run: &Run<'_>,
         out: &mut impl Outlet,
     ) -> Option<bool> {
+        let mut cache = self.take_cache();
         let generation = self.accounts[account.0 as usize].generation;
-        let (place, mut found, known) = self.cache.take(account, run.subject, generation);
-        if !known {
-            self.find_targets(account, run.subject, &mut found);
-        }
-        if found.counted && run.messages.len() > 1 {
-            self.cache.put(place, found);
-            return None;
-        }
-        let mut delivered = self.deliver(&found, run, origin, out);
-        if found.remote_plain != 0 {
-            self.forward_plain(&found, account, origin, run);
-            delivered = true;
-        }
-        self.cache.put(place, found);
+        let found = cache.answer(account, run.subject, generation, |found| {
+            self.find_targets(account, run.subject, found);
+        });
+        let delivered = if found.solo {
+            Some(self.deliver_to(found, &found.plain[0], run, run.body_bytes(), origin, out))
+        } else if found.counted && run.messages.len() > 1 {
+            None
+        } else {
+            let mut delivered = self.deliver(found, run, origin, out);
+            if found.remote_plain != 0 {
+                self.forward_plain(found, account, origin, run);
+                delivered = true;
+            }
+            Some(delivered)
+        };
+        self.put_cache(cache);
         self.end_expired();
-        Some(delivered)
+        delivered
     }
 
     /// Who gets a subject: asks every pattern that matches. The cache keeps the answer.

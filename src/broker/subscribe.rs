@@ -160,9 +160,9 @@ impl Broker {
     pub(super) fn interest_changed(&mut self, account: AccountId, pattern: &[u8]) {
         if subject::has_wildcard(pattern) {
             self.interest(account).generation += 1;
-            self.cache.touch();
         } else {
-            self.cache.forget(account, pattern);
+            let cache = self.cache.as_mut().expect("no answer is in use");
+            cache.forget(account, pattern);
         }
     }
 

@@ -65,6 +65,12 @@ pub struct PublishLine {
 }
 
 impl PublishLine {
+    /// The subject, in the input that begins with this line.
+    #[inline(always)]
+    pub fn subject_of<'a>(&self, input: &'a [u8]) -> &'a [u8] {
+        &input[self.subject as usize..(self.subject + self.subject_len) as usize]
+    }
+
     /// Bytes of the line behind the verb, in the usual spelling: what `max_control_line` bounds.
     #[inline]
     pub fn argument_len(&self) -> u32 {
@@ -152,6 +158,43 @@ fn publish_short(input: &[u8]) -> Option<PublishLine> {
 
 #[inline(always)]
 fn publish_in_window(window: &[u8; scan::WINDOW]) -> Option<PublishLine> {
+    let separators = scan::separators(window);
+    publish_plain(window, separators).or_else(|| publish_with_more(window, separators))
+}
+
+/// The usual line: `PUB subject size`.
+#[inline(always)]
+fn publish_plain(window: &[u8; scan::WINDOW], separators: u64) -> Option<PublishLine> {
+    const SUBJECT: u32 = 4;
+    let behind = separators >> SUBJECT;
+    let subject_len = behind.trailing_zeros();
+    let end = SUBJECT + subject_len;
+    let digits = (behind >> (subject_len & 63) >> 1).trailing_zeros();
+    let line_end = end + 1 + digits;
+    if !window.starts_with(b"PUB ")
+        || subject_len == 0
+        || line_end as usize > scan::WINDOW - 2
+        || window[end as usize] != b' '
+        || window[line_end as usize..line_end as usize + 2] != *b"\r\n"
+    {
+        return None;
+    }
+    Some(PublishLine {
+        subject: SUBJECT,
+        subject_len,
+        reply: 0,
+        reply_len: 0,
+        headers: false,
+        header_len: 0,
+        total_len: canonical_number(window, end + 1, line_end)?,
+        body: line_end + 2,
+        canonical: true,
+    })
+}
+
+/// Lines with a reply or with headers.
+#[inline(never)]
+fn publish_with_more(window: &[u8; scan::WINDOW], separators: u64) -> Option<PublishLine> {
     let (headers, mut at) = match window {
         [b'P', b'U', b'B', b' ', ..] => (false, 4u32),
         [b'H', b'P', b'U', b'B', b' ', ..] => (true, 5),
@@ -160,7 +203,7 @@ fn publish_in_window(window: &[u8; scan::WINDOW]) -> Option<PublishLine> {
     let subject = at;
     let mut ends = [0u32; 4];
     let mut count = 0;
-    let mut mask = scan::separators(window) >> at;
+    let mut mask = separators >> at;
     loop {
         let step = mask.trailing_zeros();
         if step == 64 || step == 0 || count == 4 {

@@ -38,23 +38,47 @@ impl Client {
             Err(Cut::Missing(missing)) => return Taken::Missing(missing),
             Err(Cut::BadEnd) => return Taken::Last(0, self.fault(broker, Fault::UnknownOperation)),
         };
-        let subject = &input[line.subject as usize..(line.subject + line.subject_len) as usize];
+        let subject = line.subject_of(input);
         if !line.canonical || (line.headers && line.header_len == 0) {
             self.publish_respelled(context, broker, port, input, line, &first);
             return Taken::Bytes(first.end as usize);
         }
-        let mut messages = std::mem::take(&mut context.messages);
-        messages.clear();
-        messages.push(first);
-        if !self.one_by_one {
-            *next = gather(context, input, line, &mut messages);
-        }
-        let end = messages[messages.len() - 1].end as usize;
         let run = Run {
             bytes: input,
             subject,
             headers: line.headers,
+            messages: std::slice::from_ref(&first),
+        };
+        if !self.one_by_one {
+            match following(input, line, &first) {
+                Following::Same => {
+                    return self.publish_gathered(context, broker, port, run, line, next);
+                }
+                Following::Other(line) => *next = line,
+            }
+        }
+        self.publish_run(context, broker, port, &run);
+        Taken::Bytes(first.end as usize)
+    }
+
+    /// Publishes a message and those behind it on the same subject.
+    fn publish_gathered(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        run: Run<'_>,
+        line: &PublishLine,
+        next: &mut Option<PublishLine>,
+    ) -> Taken {
+        let mut messages = std::mem::take(&mut context.messages);
+        messages.clear();
+        messages.extend_from_slice(run.messages);
+        *next = gather(context, run.bytes, line, &mut messages);
+        let end = messages[messages.len() - 1].end as usize;
+        let run = Run {
             messages: &messages,
+            ..run
         };
         self.publish_run(context, broker, port, &run);
         context.messages = messages;
@@ -113,7 +137,7 @@ impl Client {
         line: &PublishLine,
         message: &Message,
     ) {
-        let subject = &input[line.subject as usize..(line.subject + line.subject_len) as usize];
+        let subject = line.subject_of(input);
         let headers = line.headers && line.header_len > 0;
         let mut bytes = std::mem::take(&mut context.scratch);
         bytes.clear();
@@ -210,15 +234,39 @@ fn message_at(input: &[u8], at: usize, line: &PublishLine) -> Result<Message, Cu
     })
 }
 
+/// What stands behind a message.
+enum Following {
+    /// Perhaps a message that belongs to its run.
+    Same,
+    /// None, or one on another subject, whose line was read on the way.
+    Other(Option<PublishLine>),
+}
+
+/// Looks at what stands behind the first message of a run.
+#[inline(always)]
+fn following(input: &[u8], first: &PublishLine, message: &Message) -> Following {
+    let rest = &input[message.end as usize..];
+    let text = &input[..first.body as usize];
+    if rest
+        .get(..text.len())
+        .is_some_and(|line| line_ending(line) == line_ending(text))
+    {
+        return Following::Same;
+    }
+    match parser::publish_fast(rest) {
+        Some(line) if line.subject_of(rest) == first.subject_of(input) => Following::Same,
+        line => Following::Other(line),
+    }
+}
+
 /// Adds the messages that follow on the same subject. Returns the line of the publish behind them, if it was read.
-#[inline]
 fn gather(
     context: &Context,
     input: &[u8],
     first: &PublishLine,
     messages: &mut Vec<Message>,
 ) -> Option<PublishLine> {
-    let subject = &input[first.subject as usize..(first.subject + first.subject_len) as usize];
+    let subject = first.subject_of(input);
     let text = &input[..first.body as usize];
     let ending = line_ending(text);
     if first.reply_len > 0
@@ -236,10 +284,11 @@ fn gather(
             *first
         } else {
             let line = parser::publish_fast(rest)?;
-            let same =
-                rest[line.subject as usize..(line.subject + line.subject_len) as usize] == *subject;
             let reply = &rest[line.reply as usize..(line.reply + line.reply_len) as usize];
-            if !same || line.headers != first.headers || reply_is_reserved(reply) {
+            if line.subject_of(rest) != subject
+                || line.headers != first.headers
+                || reply_is_reserved(reply)
+            {
                 return Some(line);
             }
             line
