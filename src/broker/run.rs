@@ -22,6 +22,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// The same message in a buffer in which so many bytes stand before it.
+    #[inline(always)]
+    pub fn moved(self, by: u32) -> Message {
+        Message {
+            tail: self.tail + by,
+            body: self.body + by,
+            end: self.end + by,
+            ..self
+        }
+    }
+
     /// Bytes of headers and payload.
     pub fn body_len(&self) -> usize {
         (self.end - 2 - self.body) as usize

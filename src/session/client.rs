@@ -10,7 +10,7 @@ use crate::auth::{Identity, violation};
 use crate::broker::Broker;
 use crate::broker::effect::{CloseReason, ConnId};
 use crate::proto::handshake::{self, ConnectOptions};
-use crate::proto::parser::{self, Fault, Op, PublishLine, Step};
+use crate::proto::parser::{self, Fault, Op, Step};
 
 use super::heartbeat::Heartbeat;
 use super::{Context, Flow, Port};
@@ -56,7 +56,7 @@ pub struct Client {
     stashed: bool,
 }
 
-/// What one operation, or one run of publishes, came to.
+/// What one operation, or a row of publishes, came to.
 pub(super) enum Taken {
     /// Done; it was so many bytes.
     Bytes(usize),
@@ -223,14 +223,13 @@ impl Client {
         input: &[u8],
     ) -> Progress {
         let mut used = 0;
-        let mut known: Option<PublishLine> = None;
         while used < input.len() {
             let rest = &input[used..];
-            let taken = match known.take().or_else(|| parser::publish_fast(rest)) {
+            let taken = match parser::publish_fast(rest) {
                 Some(line) if self.phase == Phase::Member => {
-                    self.publish(context, broker, port, rest, &line, &mut known)
+                    self.publishes(context, broker, port, rest, line)
                 }
-                _ => self.process_any(context, broker, port, rest, &mut known),
+                _ => self.process_any(context, broker, port, rest),
             };
             match taken {
                 Taken::Bytes(bytes) => used += bytes,
@@ -264,7 +263,6 @@ impl Client {
         broker: &mut Broker,
         port: &mut impl Port,
         input: &[u8],
-        next: &mut Option<PublishLine>,
     ) -> Taken {
         if self.phase != Phase::Member
             && let Some(flow) = self.meet_stranger(context, broker, input)
@@ -274,9 +272,7 @@ impl Client {
         match parser::parse(input, context.limits.control_line_bytes_max as usize) {
             Step::Incomplete => Taken::Missing(0),
             Step::Fault(fault) => Taken::Last(0, self.fault(broker, fault)),
-            Step::Op(Op::Publish(line), _) => {
-                self.publish(context, broker, port, input, &line, next)
-            }
+            Step::Op(Op::Publish(line), _) => self.publishes(context, broker, port, input, line),
             Step::Op(op, line_len) => match self.operation(context, broker, port, op) {
                 Flow::Continue => Taken::Bytes(line_len),
                 // A PING before a barrier that does not hold yet is read again afterwards.

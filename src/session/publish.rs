@@ -15,53 +15,56 @@ use super::client::{Client, Taken};
 use super::{Context, Flow, Port};
 
 impl Client {
-    /// Takes the publish at the start of `input` and those behind it on the same subject. Where the next
-    /// publish's line was read on the way, `next` has it.
+    /// Takes the publish at the start of `input`, whose line is known, and those behind it as long as they are spelled
+    /// in the usual way and whole.
     #[inline]
-    pub(super) fn publish(
+    pub(super) fn publishes(
         &mut self,
         context: &mut Context,
         broker: &mut Broker,
         port: &mut impl Port,
         input: &[u8],
-        line: &PublishLine,
-        next: &mut Option<PublishLine>,
+        mut line: PublishLine,
     ) -> Taken {
-        if line.total_len > context.limits.payload_bytes_max
-            || (line.headers && !self.headers)
-            || (line.canonical && line.argument_len() > context.limits.control_line_bytes_max)
-        {
-            return self.refuse_line(context, broker, line);
-        }
-        let first = match message_at(input, 0, line) {
-            Ok(message) => message,
-            Err(Cut::Missing(missing)) => return Taken::Missing(missing),
-            Err(Cut::BadEnd) => return Taken::Last(0, self.fault(broker, Fault::UnknownOperation)),
-        };
-        let subject = line.subject_of(input);
-        if !line.canonical || (line.headers && line.header_len == 0) {
-            self.publish_respelled(context, broker, port, input, line, &first);
-            return Taken::Bytes(first.end as usize);
-        }
-        let run = Run {
-            bytes: input,
-            subject,
-            headers: line.headers,
-            messages: std::slice::from_ref(&first),
-        };
-        if !self.one_by_one {
-            match following(input, line, &first) {
-                Following::Same => {
-                    return self.publish_gathered(context, broker, port, run, line, next);
+        let mut used = 0;
+        loop {
+            let rest = &input[used..];
+            let first = match message_at(rest, &line) {
+                Ok(first) if self.is_usual(context, &line) => first,
+                _ if used > 0 => return Taken::Bytes(used),
+                first => return self.publish_unusual(context, broker, port, rest, &line, first),
+            };
+            let run = Run {
+                bytes: rest,
+                subject: line.subject_of(rest),
+                headers: line.headers,
+                messages: std::slice::from_ref(&first),
+            };
+            let following = match self.one_by_one {
+                true => Following::Other(parser::publish_fast(&rest[first.end as usize..])),
+                false => following(rest, &line, &first),
+            };
+            let next = match following {
+                Following::Other(next) => {
+                    self.publish_run(context, broker, port, &run);
+                    used += first.end as usize;
+                    next
                 }
-                Following::Other(line) => *next = line,
+                Following::Same => {
+                    let (bytes, next) = self.publish_gathered(context, broker, port, run, &line);
+                    used += bytes;
+                    next
+                }
+            };
+            match next {
+                Some(next) => line = next,
+                None => return Taken::Bytes(used),
             }
         }
-        self.publish_run(context, broker, port, &run);
-        Taken::Bytes(first.end as usize)
     }
 
-    /// Publishes a message and those behind it on the same subject.
+    /// Publishes a message and those behind it on the same subject. Returns how many bytes they were, and the line of
+    /// the publish behind them, if it was read.
     fn publish_gathered(
         &mut self,
         context: &mut Context,
@@ -69,12 +72,11 @@ impl Client {
         port: &mut impl Port,
         run: Run<'_>,
         line: &PublishLine,
-        next: &mut Option<PublishLine>,
-    ) -> Taken {
+    ) -> (usize, Option<PublishLine>) {
         let mut messages = std::mem::take(&mut context.messages);
         messages.clear();
         messages.extend_from_slice(run.messages);
-        *next = gather(context, run.bytes, line, &mut messages);
+        let next = gather(context, run.bytes, line, &mut messages);
         let end = messages[messages.len() - 1].end as usize;
         let run = Run {
             messages: &messages,
@@ -82,7 +84,43 @@ impl Client {
         };
         self.publish_run(context, broker, port, &run);
         context.messages = messages;
-        Taken::Bytes(end)
+        (end, next)
+    }
+
+    /// Within the limits, and spelled as deliveries are.
+    #[inline(always)]
+    fn is_usual(&self, context: &Context, line: &PublishLine) -> bool {
+        line.canonical
+            && line.total_len <= context.limits.payload_bytes_max
+            && line.argument_len() <= context.limits.control_line_bytes_max
+            && (!line.headers || (self.headers && line.header_len > 0))
+    }
+
+    /// A publish that breaks a limit, is not whole, or must be spelled anew.
+    #[cold]
+    fn publish_unusual(
+        &mut self,
+        context: &mut Context,
+        broker: &mut Broker,
+        port: &mut impl Port,
+        input: &[u8],
+        line: &PublishLine,
+        first: Result<Message, Cut>,
+    ) -> Taken {
+        if line.total_len > context.limits.payload_bytes_max
+            || (line.headers && !self.headers)
+            || (line.canonical && line.argument_len() > context.limits.control_line_bytes_max)
+        {
+            return self.refuse_line(context, broker, line);
+        }
+        match first {
+            Err(Cut::Missing(missing)) => Taken::Missing(missing),
+            Err(Cut::BadEnd) => Taken::Last(0, self.fault(broker, Fault::UnknownOperation)),
+            Ok(first) => {
+                self.publish_respelled(context, broker, port, input, line, &first);
+                Taken::Bytes(first.end as usize)
+            }
+        }
     }
 
     /// What the oracle checks before the payload has come.
@@ -212,10 +250,10 @@ enum Cut {
     BadEnd,
 }
 
-/// The message whose line begins at `at`, if it is whole.
+/// The message at the start of `input`, if it is whole.
 #[inline(always)]
-fn message_at(input: &[u8], at: usize, line: &PublishLine) -> Result<Message, Cut> {
-    let body = at + line.body as usize;
+fn message_at(input: &[u8], line: &PublishLine) -> Result<Message, Cut> {
+    let body = line.body as usize;
     let payload_end = body + line.total_len as usize;
     match input.get(payload_end..payload_end + 2) {
         Some(b"\r\n") => {}
@@ -226,7 +264,7 @@ fn message_at(input: &[u8], at: usize, line: &PublishLine) -> Result<Message, Cu
         None => return Err(Cut::Missing(payload_end + 2 - input.len())),
     }
     Ok(Message {
-        tail: (at as u32) + line.subject + line.subject_len + 1,
+        tail: line.subject + line.subject_len + 1,
         reply_len: line.reply_len,
         body: body as u32,
         header_len: line.header_len,
@@ -298,7 +336,7 @@ fn gather(
         {
             return None;
         }
-        messages.push(message_at(input, at, &line).ok()?);
+        messages.push(message_at(rest, &line).ok()?.moved(at as u32));
     }
 }
 
