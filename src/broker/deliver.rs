@@ -49,7 +49,7 @@ impl Broker {
     }
 
     /// Delivers a run to one subscription. `bytes` are those of all bodies.
-    #[inline]
+    #[inline(always)]
     pub(super) fn deliver_to(
         &mut self,
         found: &Match,
@@ -73,8 +73,6 @@ impl Broker {
         let count = run.messages.len() as u64;
         peer.sent.messages += count;
         peer.sent.bytes += bytes;
-        self.sent.messages += count;
-        self.sent.bytes += bytes;
         self.subs[target.sub as usize].delivered += count;
         self.after_push(target.conn, origin, out);
         true
@@ -120,8 +118,6 @@ impl Broker {
                 };
             peer.sent.messages += 1;
             peer.sent.bytes += bytes;
-            self.sent.messages += 1;
-            self.sent.bytes += bytes;
             self.note_reply(target.conn, &one, message);
             delivered = true;
         }
@@ -164,7 +160,7 @@ impl Broker {
     }
 
     /// After bytes were added: sends full chunks early, cuts who is too far behind, holds back who feeds it.
-    #[inline]
+    #[inline(always)]
     fn after_push(&mut self, conn: ConnId, origin: Origin, out: &mut impl Outlet) {
         let peer = self.peers[conn as usize].as_mut().expect("open");
         if !peer.dirty {

@@ -90,10 +90,8 @@ pub struct Broker {
     effects: Vec<Effect>,
     expired: Vec<SubId>,
     returned: Vec<(ConnId, Chunk)>,
-    /// All messages from clients of this shard.
-    pub received: Traffic,
-    /// All messages to clients of this shard.
-    pub sent: Traffic,
+    /// What connections that have gone had received and sent.
+    gone: [Traffic; 2],
     /// Connections cut for being slow.
     pub slow_consumers: u64,
 }
@@ -120,8 +118,7 @@ impl Broker {
             effects: Vec::new(),
             expired: Vec::new(),
             returned: Vec::new(),
-            received: Traffic::default(),
-            sent: Traffic::default(),
+            gone: [Traffic::default(); 2],
             slow_consumers: 0,
         }
     }
@@ -152,6 +149,8 @@ impl Broker {
             return;
         };
         peer.outbox.clear(&mut self.pool);
+        self.gone[0] += peer.received;
+        self.gone[1] += peer.sent;
         self.release(&mut peer);
     }
 
@@ -297,6 +296,16 @@ impl Broker {
         &mut self.batches[shard]
     }
 
+    /// All messages from clients of this shard, and to them. Looks at every connection.
+    pub fn traffic(&self) -> [Traffic; 2] {
+        let mut traffic = self.gone;
+        for peer in self.peers.iter().flatten() {
+            traffic[0] += peer.received;
+            traffic[1] += peer.sent;
+        }
+        traffic
+    }
+
     /// How many subscriptions there are on this shard.
     pub fn subscription_count(&self) -> usize {
         self.subs.len()
@@ -319,8 +328,10 @@ impl Broker {
 
     #[inline(always)]
     fn put_cache(&mut self, cache: Box<MatchCache>) {
-        debug_assert!(self.cache.is_none());
-        self.cache = Some(cache);
+        let none = self.cache.replace(cache);
+        debug_assert!(none.is_none());
+        // Nothing to drop, which the compiler cannot know.
+        std::mem::forget(none);
     }
 
     fn sid_hash(&self, sid: &[u8]) -> u64 {

@@ -181,7 +181,7 @@ impl Outbox {
     }
 
     /// Appends every message of a run behind its prefix: the heart of delivery.
-    #[inline]
+    #[inline(always)]
     pub fn push_run(&mut self, pool: &mut ChunkPool, prefix: Prefix<'_>, run: &Run<'_>) {
         if let ([only], Some(tail)) = (run.messages, &mut self.tail) {
             let len = (only.end - only.tail) as usize;
@@ -192,6 +192,12 @@ impl Outbox {
                 return;
             }
         }
+        self.push_messages(pool, prefix, run);
+    }
+
+    /// Appends however many there are, over as many chunks as it takes.
+    #[inline(never)]
+    fn push_messages(&mut self, pool: &mut ChunkPool, prefix: Prefix<'_>, run: &Run<'_>) {
         let mut pushed = 0;
         let mut tail = match self.tail.take() {
             Some(tail) => tail,

@@ -20,6 +20,13 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
+}
+
 /// The delivery side of a connection.
 #[derive(Debug)]
 pub struct Peer {

@@ -28,8 +28,6 @@ impl Broker {
         out: &mut impl Outlet,
     ) -> Result<(), Refusal> {
         let (count, bytes) = (run.messages.len() as u64, run.body_bytes());
-        self.received.messages += count;
-        self.received.bytes += bytes;
         let peer = self.peers[conn as usize]
             .as_mut()
             .expect("an open connection");
