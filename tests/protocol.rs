@@ -1,6 +1,7 @@
 //! How bytes come must not matter: a whole input and every split of it, held back or not, give every connection the
 //! same bytes. Owns a node of one shard without loop and sockets; what the bytes should be is checked elsewhere.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -42,6 +43,10 @@ struct FakePort {
 impl Outlet for FakePort {
     fn send(&mut self, conn: ConnId, chunk: Chunk, _back: &mut Vec<(ConnId, Chunk)>) {
         self.sent.push((conn, chunk));
+    }
+
+    fn send_now(&mut self, _conn: ConnId, _parts: &[IoSlice<'_>]) -> usize {
+        0
     }
 }
 

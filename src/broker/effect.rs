@@ -1,5 +1,7 @@
 //! What the pure core asks of the loop around it, and what shards tell each other. Owns no queue and no socket.
 
+use std::io::IoSlice;
+
 use crate::account::AccountId;
 
 use super::outbox::Chunk;
@@ -24,6 +26,10 @@ pub trait Outlet {
     /// Sends a chunk of this connection. None is in flight. Chunks that are wholly sent by now, this one or others,
     /// may come back at once.
     fn send(&mut self, conn: ConnId, chunk: Chunk, back: &mut Vec<(ConnId, Chunk)>);
+
+    /// Sends bytes of this connection from where they are, as far as the socket takes them at once: returns how many.
+    /// None of its chunks is in flight.
+    fn send_now(&mut self, conn: ConnId, parts: &[IoSlice<'_>]) -> usize;
 }
 
 /// Why a connection is closed. The texts are the oracle's reasons in `connz`.

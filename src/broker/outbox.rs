@@ -1,6 +1,9 @@
 //! Bytes waiting for one connection, in pooled chunks of fixed size. Never sends anything itself.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use smallvec::SmallVec;
 
 use super::run::{Message, Run};
 
@@ -16,6 +19,9 @@ const SLACK: usize = 256;
 
 /// From so many bytes on a connection is sent to in the middle of a turn.
 pub const EAGER_BYTES: u64 = 16 * 1024;
+
+/// A run of more messages than this is copied.
+const LARGE_MESSAGES_MAX: usize = 32;
 
 /// How many free chunks a pool keeps while there is traffic: making one anew costs as much as filling it.
 const POOL_CHUNKS_MAX: usize = 2048;
@@ -218,6 +224,62 @@ impl Outbox {
         }
         self.tail = Some(tail);
         self.pending_bytes += pushed as u64;
+    }
+
+    /// Offers what waits and a run of large messages to `send`, which returns how many of their bytes it took, and
+    /// appends the rest: large payloads are not copied where the socket takes them.
+    #[inline(never)]
+    pub fn push_large(
+        &mut self,
+        pool: &mut ChunkPool,
+        prefix: Prefix<'_>,
+        run: &Run<'_>,
+        send: impl FnOnce(&[IoSlice<'_>]) -> usize,
+    ) {
+        if self.in_flight() || !self.full.is_empty() || run.messages.len() > LARGE_MESSAGES_MAX {
+            return self.push_messages(pool, prefix, run);
+        }
+        let waiting = self.pending_bytes as usize;
+        let mut parts: SmallVec<[IoSlice<'_>; 12]> = SmallVec::new();
+        parts.extend(self.tail.iter().map(|tail| IoSlice::new(tail.unsent())));
+        for message in run.messages {
+            parts.push(IoSlice::new(&prefix.bytes[..prefix.len]));
+            parts.push(IoSlice::new(run.tail(message)));
+        }
+        let taken = send(&parts);
+        drop(parts);
+        self.append_untaken(pool, prefix, run, waiting, taken);
+    }
+
+    /// What waited and the run were offered, and so many bytes taken: keeps the rest.
+    fn append_untaken(
+        &mut self,
+        pool: &mut ChunkPool,
+        prefix: Prefix<'_>,
+        run: &Run<'_>,
+        waiting: usize,
+        mut taken: usize,
+    ) {
+        if taken < waiting {
+            self.tail.as_mut().expect("it waits").advance(taken);
+            self.pending_bytes -= taken as u64;
+            return self.push_messages(pool, prefix, run);
+        }
+        if let Some(tail) = self.tail.take() {
+            pool.give(tail);
+        }
+        self.pending_bytes = 0;
+        taken -= waiting;
+        for message in run.messages {
+            for part in [&prefix.bytes[..prefix.len], run.tail(message)] {
+                let skip = taken.min(part.len());
+                taken -= skip;
+                if skip < part.len() {
+                    self.pending_bytes += (part.len() - skip) as u64;
+                    self.spill(pool, &part[skip..]);
+                }
+            }
+        }
     }
 
     /// Appends one message without its headers, for a client that cannot take them.

@@ -17,7 +17,7 @@ pub mod run;
 pub mod sleep;
 pub mod timers;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender};
@@ -139,6 +139,10 @@ impl<R: Ring> Outlet for Io<'_, R> {
         if self.eager.tokens.len() >= EAGER_SENDS_MAX {
             self.settle(back);
         }
+    }
+
+    fn send_now(&mut self, conn: ConnId, parts: &[IoSlice<'_>]) -> usize {
+        self.ring.send_now(self.wires.get(conn).fd, parts)
     }
 }
 

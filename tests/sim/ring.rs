@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
@@ -273,6 +273,24 @@ impl Ring for SimRing {
         let socket = self.net.borrow().of_fd(fd);
         let before = self.sends.insert(conn.0, Sending { socket, chunk });
         assert!(before.is_none(), "sends twice at once");
+    }
+
+    fn send_now(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> usize {
+        let mut net = self.net.borrow_mut();
+        let socket = net.of_fd(fd);
+        let room = if net.socket(socket).reset {
+            0
+        } else {
+            net.room_to_client(socket)
+        };
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let most = bytes.len().min(room);
+        let taken = match most {
+            0 => 0,
+            most => part(&mut self.rng, self.chances.partial, most),
+        };
+        net.socket(socket).to_client.extend(&bytes[..taken]);
+        taken
     }
 
     fn close(&mut self, conn: Token, fd: RawFd) {

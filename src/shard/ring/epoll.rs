@@ -6,7 +6,7 @@
 //! on stopping and starting.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
@@ -17,7 +17,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
-use super::fd::{borrow, shut_and_close};
+use super::fd::{borrow, send_now, shut_and_close};
 use super::handles::{PeerHandle, Waker};
 use super::listeners::{Listeners, out_of_resources};
 use super::{BufferId, Event, RECEIVE_BUFFER_BYTES, ReceiveEnd, Ring, RingOptions, Token, Wait};
@@ -155,6 +155,10 @@ impl Ring for EpollRing {
             }
             result => self.ready.push(sent(conn, chunk, result)),
         }
+    }
+
+    fn send_now(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> usize {
+        send_now(fd, parts)
     }
 
     fn close(&mut self, _conn: Token, fd: RawFd) {

@@ -5,7 +5,7 @@
 //! its mesh, then handles the events. What was reaped before the drain is thereby handled after every
 //! interest change and delivery that happened before it.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -148,6 +148,10 @@ pub trait Ring {
     /// Sends the unsent part of a chunk, at least one byte. At most one send is in flight a connection.
     /// One `Sent` follows, as soon as the kernel has taken a part.
     fn send(&mut self, conn: Token, fd: RawFd, chunk: Chunk);
+
+    /// Sends at once, past the ring, what the socket takes without waiting: returns how many bytes of the parts, 0 also
+    /// where the socket has failed. No [`Ring::send`] of this connection is in flight.
+    fn send_now(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> usize;
 
     /// Shuts the socket down both ways and closes the descriptor, after what was queued for it. An
     /// operation in flight still reports its event (with an error or an end), so that its chunk or buffer

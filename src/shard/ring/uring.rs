@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use slab::Slab;
 
 use self::buffers::ReceiveBuffers;
 use self::setup::{Features, SetupError};
-use super::fd::{borrow, shut_and_close};
+use super::fd::{borrow, send_now, shut_and_close};
 use super::handles::{PeerHandle, Waker};
 use super::listeners::{Listeners, out_of_resources};
 use super::probe::Refusal;
@@ -239,6 +239,10 @@ impl Ring for UringRing {
             .flags(libc::MSG_NOSIGNAL)
             .build();
         self.push(entry.user_data(key as u64));
+    }
+
+    fn send_now(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> usize {
+        send_now(fd, parts)
     }
 
     fn close(&mut self, _conn: Token, fd: RawFd) {
