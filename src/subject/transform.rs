@@ -8,8 +8,8 @@
 //!
 //! - `{{partition(n)}}` of a source without wildcards hashes the subject; there the oracle hashes the subject or
 //!   nothing at all, depending on the order in which it happened to look at the mappings.
-//! - A strict transform must name every wildcard; the oracle counts placeholders, so that it takes `$1.$1` for two.
-//! - [`Transform::reversed`] is the inverse of any permutation; the oracle's is wrong from three wildcards on.
+//! - A strict transform has no function in its destination; the oracle looks only where the source has wildcards.
+//!   And it does not invent subjects: where the oracle cannot turn a service import around, it sends to the pattern.
 //!
 //! Like the oracle, `$0`, `$-1` and the like stand for the first token of the subject, and a token that only holds
 //! a function somewhere (`a{{wildcard(1)}}`) is a literal one.
@@ -20,9 +20,9 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
-use super::is_subscribable;
 use super::pattern::{ANY, REST};
 use super::subject::{SEPARATOR, tokens};
+use super::{is_pattern, is_subscribable};
 pub use error::{TransformError, TransformErrorKind};
 use function::Function;
 pub use pattern::Preimage;
@@ -58,27 +58,68 @@ impl Transform {
         Transform::compile(source, destination)
     }
 
-    /// A transform as imports have them, one that can be undone: only `$1` and `{{wildcard(1)}}`, and every
-    /// wildcard of the source is used. A `*` in the destination is the next wildcard in order.
+    /// A transform as stream imports have them, from the exporter's subject to the importer's: no function but
+    /// `{{wildcard(1)}}`, and as many placeholders as the source has wildcards, or more. A `*` in the destination
+    /// is the next wildcard in order.
     ///
     /// # Errors
     /// The first thing that is wrong with source or destination.
     pub fn strict(source: &str, destination: &str) -> Result<Transform, TransformError> {
-        let numbered = number_wildcards(destination);
-        let transform = Transform::compile(source, &numbered)?;
-        for part in &transform.parts {
-            if let Part::Function(function) = part
-                && !function.is_plain_wildcard()
-            {
-                return Err(TransformErrorKind::NotForImports.at(function.text()));
+        let transform = Transform::compile(source, &number_wildcards(destination))?;
+        let mut placeholders = 0;
+        for function in transform.functions() {
+            if !matches!(function, Function::Token { .. }) {
+                return Err(TransformErrorKind::NotForImports.at(destination));
             }
+            placeholders += 1;
         }
-        for (number, at) in (1..).zip(wildcards(source.as_bytes())) {
-            if transform.place_of(at).is_none() {
-                return Err(TransformErrorKind::Unused(number).at(destination));
+        match wildcards(source.as_bytes()).count() {
+            wanted if placeholders < wanted => {
+                Err(TransformErrorKind::Unused(wanted - placeholders).at(destination))
             }
+            _ => Ok(transform),
         }
-        Ok(transform)
+    }
+
+    /// A transform as service imports have them, from the importer's subject `local` to the exporter's `remote`.
+    /// `local` may number the wildcards of `remote`: the first wildcard of `remote` becomes the wildcard of `local`
+    /// that the first number says, and so on. A `remote` without wildcards takes everything that matches `local`.
+    ///
+    /// For `q.*.*` and `x.$2.$1` a request on `x.a.b` goes to `q.b.a`. For three, `q.*.*.*` and `x.$2.$3.$1`, one
+    /// on `x.a.b.c` goes to `q.b.c.a`, which is not what a stream import of the same would undo; but it is what
+    /// the oracle does.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with either.
+    pub fn service(local: &str, remote: &str) -> Result<Transform, TransformError> {
+        let is_open = |text: &str| text.split('.').any(|token| matches!(token, "*" | ">"));
+        if !is_pattern(remote.as_bytes()) {
+            return Err(TransformErrorKind::Source.at(remote));
+        }
+        if !is_open(remote) {
+            return Transform::constant(local, remote);
+        }
+        if local == remote {
+            return Transform::compile(remote, &number_wildcards(remote));
+        }
+        let forward = Transform::strict(remote, local)?;
+        let numbers: Vec<i64> = forward.functions().filter_map(Function::number).collect();
+        let wanted = wildcards(remote.as_bytes()).count();
+        if numbers.len() != wanted || numbers.iter().any(|number| *number < 1) {
+            return Err(TransformErrorKind::NotAsMany(wanted).at(local));
+        }
+        let mut numbers = numbers.into_iter();
+        let destination: Vec<String> = remote
+            .split('.')
+            .map(|token| match token {
+                "*" => numbers
+                    .next()
+                    .map_or_else(String::new, |number| format!("${number}")),
+                literal => literal.to_owned(),
+            })
+            .collect();
+        let source = String::from_utf8_lossy(&forward.results()).into_owned();
+        Transform::compile(&source, &destination.join("."))
     }
 
     /// The pattern of subjects that are transformed.
@@ -138,42 +179,21 @@ impl Transform {
         }
     }
 
-    /// The inverse: from destinations to sources. `None` unless the transform is strict. Where a wildcard is
-    /// named twice, the first place counts.
-    pub fn reversed(&self) -> Option<Transform> {
-        let mut source = Vec::new();
-        let mut number_at = Vec::new();
-        for (at, token) in self.flat_parts().enumerate() {
-            match token {
-                Part::Literal(literal) => {
-                    source.push(String::from_utf8_lossy(&literal).into_owned())
-                }
-                Part::Function(Function::Token { at: wildcard, .. }) => {
-                    source.push("*".to_owned());
-                    number_at.push((wildcard, at));
-                }
-                Part::Function(_) => return None,
-            }
+    /// Everything that matches `source` becomes `destination`, whatever that may look like.
+    fn constant(source: &str, destination: &str) -> Result<Transform, TransformError> {
+        if !is_pattern(source.as_bytes()) {
+            return Err(TransformErrorKind::Source.at(source));
         }
-        if self.rest.is_some() {
-            source.push(">".to_owned());
-        }
-        let number = |wildcard| {
-            let place = number_at.iter().position(|(of, _)| *of == wildcard)?;
-            Some(format!("${}", place + 1))
-        };
-        let mut destination = Vec::new();
-        for (at, token) in tokens(&self.source).enumerate() {
-            destination.push(match token {
-                ANY => number(at)?,
-                literal => String::from_utf8_lossy(literal).into_owned(),
-            });
-        }
-        Transform::compile(&source.join("."), &destination.join(".")).ok()
+        Ok(Transform {
+            source: source.as_bytes().into(),
+            destination: destination.into(),
+            parts: [Part::Literal(destination.as_bytes().into())].into(),
+            rest: None,
+        })
     }
 
     fn compile(source: &str, destination: &str) -> Result<Transform, TransformError> {
-        if !is_subscribable(source.as_bytes()) {
+        if !is_pattern(source.as_bytes()) {
             return Err(TransformErrorKind::Source.at(source));
         }
         check_destination(destination)?;
@@ -197,13 +217,6 @@ impl Transform {
             parts: parts.into(),
             rest,
         })
-    }
-
-    /// Where in the destination, counted in tokens, the wildcard at token `at` of the source is used.
-    fn place_of(&self, at: usize) -> Option<usize> {
-        self.flat_parts().position(
-            |part| matches!(part, Part::Function(Function::Token { at: own, .. }) if own == at),
-        )
     }
 
     /// The parts with one token each (functions that make several count as one).

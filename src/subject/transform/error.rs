@@ -38,8 +38,10 @@ pub enum TransformErrorKind {
     NoWildcards,
     /// An import can only have `$1` and `{{wildcard(1)}}`.
     NotForImports,
-    /// An import must use every wildcard: the number of the first that is not.
+    /// An import must use every wildcard: how many too few are used.
     Unused(usize),
+    /// A service import must have as many placeholders as the exporter's subject has wildcards: how many.
+    NotAsMany(usize),
 }
 
 impl TransformErrorKind {
@@ -91,12 +93,18 @@ impl fmt::Display for TransformError {
                     "{text:?} cannot be undone: an import can only name wildcards, \"$1\""
                 )
             }
-            Kind::Unused(number) => {
-                write!(
-                    f,
-                    "{text:?} does not use wildcard {number}: an import must use them all"
-                )
-            }
+            Kind::Unused(1) => write!(
+                f,
+                "{text:?} has one wildcard too few: an import must use all of them"
+            ),
+            Kind::Unused(count) => write!(
+                f,
+                "{text:?} has {count} wildcards too few: an import must use all of them"
+            ),
+            Kind::NotAsMany(count) => write!(
+                f,
+                "{text:?} must have as many wildcards as the exporter's subject, {count}, numbered from 1"
+            ),
         }
     }
 }

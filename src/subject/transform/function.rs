@@ -92,9 +92,12 @@ impl Function {
         source.function(name, &arguments).map(Some)
     }
 
-    /// Whether this only puts a numbered wildcard in its place.
-    pub(super) fn is_plain_wildcard(&self) -> bool {
-        matches!(self, Function::Token { number, .. } if *number > 0)
+    /// The number of a placeholder; `None` for the other functions.
+    pub(super) fn number(&self) -> Option<i64> {
+        match self {
+            Function::Token { number, .. } => Some(*number),
+            _ => None,
+        }
     }
 
     pub(super) fn is_random(&self) -> bool {
@@ -107,24 +110,6 @@ impl Function {
             Function::Split { .. } => true,
             Function::Cut { how, .. } => !matches!(how, Cut::Left | Cut::Right),
             _ => false,
-        }
-    }
-
-    /// For messages: as one could write it.
-    pub(super) fn text(&self) -> &'static str {
-        match self {
-            Function::Token { .. } => "$0",
-            Function::Partition { .. } => "{{partition()}}",
-            Function::Random { .. } => "{{random()}}",
-            Function::Split { .. } => "{{split()}}",
-            Function::Cut { how, .. } => match how {
-                Cut::SplitFromLeft => "{{splitFromLeft()}}",
-                Cut::SplitFromRight => "{{splitFromRight()}}",
-                Cut::SliceFromLeft => "{{sliceFromLeft()}}",
-                Cut::SliceFromRight => "{{sliceFromRight()}}",
-                Cut::Left => "{{left()}}",
-                Cut::Right => "{{right()}}",
-            },
         }
     }
 
@@ -377,7 +362,8 @@ fn split(token: &[u8], delimiter: &[u8], out: &mut Vec<u8>) {
         };
         rest = &rest[at + delimiter.len()..];
         let next_is_empty = rest.is_empty() || rest.starts_with(delimiter);
-        if !next_is_empty && !(first && piece.is_empty()) {
+        let begins = first && piece.is_empty();
+        if !(next_is_empty || begins) {
             out.push(SEPARATOR);
         }
         first = false;

@@ -92,7 +92,7 @@ impl Transform {
             }
         }
         let rest: Vec<&[u8]> = pattern.collect();
-        if self.rest.is_some() != !rest.is_empty() {
+        if self.rest.is_some() == rest.is_empty() {
             return Preimage::Nothing;
         }
         self.with_rest(wanted, &rest.join(&b'.'), unclear)
@@ -104,6 +104,8 @@ impl Transform {
         }
         if self.rest.is_some() {
             wanted.push(rest);
+        } else if self.source.ends_with(b">") && tokens(&self.source).last() == Some(REST) {
+            wanted.push(REST);
         }
         Preimage::Pattern(wanted.join(&b'.'))
     }

@@ -292,56 +292,158 @@ fn errors_say_what_to_mend() {
     };
     let check =
         |source, destination, expected: Expect| expected.assert_eq(&said(source, destination));
-    check("foo..", "bar", expect![[r#""foo.." is not a valid subject"#]]);
+    check(
+        "foo..",
+        "bar",
+        expect![[r#""foo.." is not a valid subject"#]],
+    );
     check("foo", "", expect!["the destination is empty"]);
     check("foo", "a..b", expect![[r#""a..b" is not a valid subject"#]]);
     check("foo", "a b", expect![[r#""a b" is not a valid subject"#]]);
-    check("foo.*", "bar.*", expect![[r#""bar.*" has a "*": name a wildcard of the source, "$1""#]]);
-    check("foo.*", "bar.>", expect![[r#""bar.>": both sides end with ">", or neither does"#]]);
-    check("foo.>", "bar", expect![[r#""bar": both sides end with ">", or neither does"#]]);
-    check("foo.*", "{{left(1)}}", expect![[r#""{{left(1)}}" has too few arguments"#]]);
-    check("foo.*", "{{left(1,2,3)}}", expect![[r#""{{left(1,2,3)}}" has too many arguments"#]]);
-    check("foo.*", "{{left(1,x)}}", expect![[r#""{{left(1,x)}}" has an argument that is out of range or not of its type"#]]);
-    check("foo.*", "{{middle(1)}}", expect![[r#"there is no function "{{middle(1)}}""#]]);
-    check("foo.*", "$2", expect![[r#""$2" names wildcard 2, but the source has only one"#]]);
-    check("foo.*.*", "$3", expect![[r#""$3" names wildcard 3, but the source has only 2"#]]);
-    check("foo", "$1", expect![[r#""$1" names a wildcard, but the source has none"#]]);
+    check(
+        "foo.*",
+        "bar.*",
+        expect![[r#""bar.*" has a "*": name a wildcard of the source, "$1""#]],
+    );
+    check(
+        "foo.*",
+        "bar.>",
+        expect![[r#""bar.>": both sides end with ">", or neither does"#]],
+    );
+    check(
+        "foo.>",
+        "bar",
+        expect![[r#""bar": both sides end with ">", or neither does"#]],
+    );
+    check(
+        "foo.*",
+        "{{left(1)}}",
+        expect![[r#""{{left(1)}}" has too few arguments"#]],
+    );
+    check(
+        "foo.*",
+        "{{left(1,2,3)}}",
+        expect![[r#""{{left(1,2,3)}}" has too many arguments"#]],
+    );
+    check(
+        "foo.*",
+        "{{left(1,x)}}",
+        expect![[r#""{{left(1,x)}}" has an argument that is out of range or not of its type"#]],
+    );
+    check(
+        "foo.*",
+        "{{middle(1)}}",
+        expect![[r#"there is no function "{{middle(1)}}""#]],
+    );
+    check(
+        "foo.*",
+        "$2",
+        expect![[r#""$2" names wildcard 2, but the source has only one"#]],
+    );
+    check(
+        "foo.*.*",
+        "$3",
+        expect![[r#""$3" names wildcard 3, but the source has only 2"#]],
+    );
+    check(
+        "foo",
+        "$1",
+        expect![[r#""$1" names a wildcard, but the source has none"#]],
+    );
     let strict = |destination| {
-        Transform::strict("foo.*.*", destination)
-            .unwrap_err()
-            .to_string()
+        let outcome = Transform::strict("foo.*.*", destination);
+        outcome.unwrap_err().to_string()
     };
-    expect![[r#""{{partition()}}" cannot be undone: an import can only name wildcards, "$1""#]].assert_eq(&strict("$1.{{partition(3,2)}}"));
-    expect![[r#""$0" cannot be undone: an import can only name wildcards, "$1""#]].assert_eq(&strict("$2.$0"));
-    expect![[r#""bar.$2.$2" does not use wildcard 1: an import must use them all"#]].assert_eq(&strict("bar.$2.$2"));
+    expect![[
+        r#""$1.{{partition(3,2)}}" cannot be undone: an import can only name wildcards, "$1""#
+    ]]
+    .assert_eq(&strict("$1.{{partition(3,2)}}"));
+    expect![[r#""bar.$2" has one wildcard too few: an import must use all of them"#]]
+        .assert_eq(&strict("bar.$2"));
+    expect![[r#""bar" has 2 wildcards too few: an import must use all of them"#]]
+        .assert_eq(&strict("bar"));
+    let service = |local, remote| Transform::service(local, remote).unwrap_err().to_string();
+    expect![[r#""x" has one wildcard too few: an import must use all of them"#]]
+        .assert_eq(&service("x", "q.*"));
+    expect![[r#""x.$1.$2.$1" must have as many wildcards as the exporter's subject, 2, numbered from 1"#]]
+        .assert_eq(&service("x.$1.$2.$1", "q.*.*"));
+    expect![[r#""x.$0" must have as many wildcards as the exporter's subject, 1, numbered from 1"#]].assert_eq(&service("x.$0", "q.*"));
+    expect![[r#""x.>": both sides end with ">", or neither does"#]]
+        .assert_eq(&service("x.>", "q.*"));
+    expect![[r#""x..y" is not a valid subject"#]].assert_eq(&service("x..y", "q"));
+    expect![[r#""q..y" is not a valid subject"#]].assert_eq(&service("x", "q..y"));
 }
 
+/// Source, destination, a subject, and where the oracle delivers it to a subscriber of `>` who imports the stream.
+const STREAMS: &[(&str, &str, &str, &str)] = &[
+    ("w.*.*", "y.*.*", "w.a.b", "y.a.b"),
+    ("w.*.*", "y.$1.$1", "w.a.b", "y.a.a"),
+    ("w.*.*", "y.$2.*", "w.a.b", "y.b.a"),
+    ("w.*.*", "y.$0.$1", "w.a.b", "y.w.a"),
+    ("w.*.*", "y.$1.$2.$1", "w.a.b", "y.a.b.a"),
+    ("w.*.*", "$1.w.*.*", "w.a.b", "a.w.a.b"),
+    ("w.*.*.*", "y.$2.$3.$1", "w.a.b.c", "y.b.c.a"),
+    ("w.>", "y.>", "w.a.b", "y.a.b"),
+    ("w", "y", "w", "y"),
+];
+
+/// Streams that the oracle delivers to one subscriber or other, on the destination as it is written.
+const STREAMS_ONLY_THERE: &[(&str, &str)] = &[
+    ("w", "y.{{partition(5)}}"),
+    ("w", "y.*"),
+    ("w", "y.$1"),
+    ("w", "y z"),
+];
+
 #[test]
-fn imports_may_leave_wildcards_unnumbered() {
-    let check = |source, destination, subject, expected: Expect| {
-        let transform = Transform::strict(source, destination).expect("a strict transform");
-        let result = apply(&transform, subject, 0);
-        let back = transform.reversed().map(|back| apply(&back, &result, 0));
-        let results = String::from_utf8(transform.results()).expect("text");
-        expected.assert_eq(&format!(
-            "{result} in {results}, back {}",
-            back.unwrap_or_default()
-        ));
-    };
-    check("a.*.b.*", "x.*.*", "a.1.b.2", expect!["x.1.2 in x.*.*, back a.1.b.2"]);
-    check("a.*.*.*", "x.$3.$1.y.{{wildcard(2)}}", "a.1.2.3", expect!["x.3.1.y.2 in x.*.*.y.*, back a.1.2.3"]);
-    check("a.*.>", "x.$1.$1.>", "a.1.2.3", expect!["x.1.1.2.3 in x.*.*.>, back a.1.2.3"]);
-    check(">", "x.>", "a.1", expect!["x.a.1 in x.>, back a.1"]);
-    check("a", "b", "a", expect!["b in b, back a"]);
+fn stream_imports_are_the_oracles() {
+    for &(source, destination, subject, expected) in STREAMS {
+        let result = Transform::strict(source, destination)
+            .map(|transform| apply(&transform, subject, 0))
+            .unwrap_or_default();
+        assert_eq!(result, expected, "{source} -> {destination}");
+    }
+    for &(source, destination) in STREAMS_ONLY_THERE {
+        assert!(
+            Transform::strict(source, destination).is_err(),
+            "{source} -> {destination}"
+        );
+    }
+}
+
+/// What the importer calls a service and what it is, a request, and where the oracle sends it to.
+const SERVICES: &[(&str, &str, &str, &str)] = &[
+    ("y.$2.$1", "sw.*.*", "y.a.b", "sw.b.a"),
+    ("y.$1.$1", "sw.*.*", "y.a.b", "sw.a.a"),
+    ("y.*.*", "sw.*.*", "y.a.b", "sw.a.b"),
+    ("y.$2.$3.$1", "sw.*.*.*", "y.a.b.c", "sw.b.c.a"),
+    ("sw.*.*", "sw.*.*", "sw.a.b", "sw.a.b"),
+    (">", "q.>", "b.c", "q.b.c"),
+    ("*.x.>", "q.*.>", "a.x.c", "q.a.c"),
+    ("y.*", "lit", "y.a", "lit"),
+    ("y.>", "lit", "y.a.b", "lit"),
+    ("y.$1", "lit", "y.$1", "lit"),
+    ("x", "q.$1", "x", "q.$1"),
+    ("x.*", "q.$1", "x.a", "q.$1"),
+];
+
+#[test]
+fn service_imports_are_the_oracles() {
+    for &(local, remote, subject, expected) in SERVICES {
+        let transform = Transform::service(local, remote).expect(local);
+        assert!(transform.matches(subject.as_bytes()), "{local}");
+        assert_eq!(
+            apply(&transform, subject, 0),
+            expected,
+            "{local} -> {remote}"
+        );
+        let results = transform.results();
+        assert!(
+            pattern_matches(&results, expected.as_bytes()),
+            "{local} -> {remote}"
+        );
+    }
     assert_eq!(number_wildcards("a.*.b.*.>"), "a.$1.b.$2.>");
-    let mapping = Transform::new("*.*", "{{partition(2,1)}}.$2").expect("a mapping");
-    assert!(mapping.reversed().is_none());
-    assert!(
-        Transform::new("*.*", "a.$2")
-            .expect("a mapping")
-            .reversed()
-            .is_none()
-    );
 }
 
 #[test]
@@ -359,22 +461,68 @@ fn patterns_there_and_back() {
     };
     check("a.*.*", "x.$2.$1", "x.1.*", expect!["from a.*.1, to None"]);
     check("a.*.*", "x.$2.$1", "x.>", expect!["from a.*.*, to None"]);
-    check("a.*.*", "x.$2.$1", ">", expect![[r#"from a.*.*, to Some("x.*.*")"#]]);
-    check("a.*.*", "x.$2.$1", "a.1.*", expect![[r#"from Nothing, to Some("x.*.1")"#]]);
+    check(
+        "a.*.*",
+        "x.$2.$1",
+        ">",
+        expect![[r#"from a.*.*, to Some("x.*.*")"#]],
+    );
+    check(
+        "a.*.*",
+        "x.$2.$1",
+        "a.1.*",
+        expect![[r#"from Nothing, to Some("x.*.1")"#]],
+    );
     check("a.*.*", "x.$2.$1", "x.1", expect!["from Nothing, to None"]);
     check("a.*", "x.$1.$1", "x.1.2", expect!["from Nothing, to None"]);
     check("a.*", "x.$1.$1", "x.*.2", expect!["from a.2, to None"]);
     check("a.>", "x.>", "x.b.*", expect!["from a.b.*, to None"]);
-    check("a.>", "x.>", "*.b.>", expect![[r#"from a.b.>, to Some("x.b.>")"#]]);
+    check(
+        "a.>",
+        "x.>",
+        "*.b.>",
+        expect![[r#"from a.b.>, to Some("x.b.>")"#]],
+    );
     check("a.>", "x.>", "x", expect!["from Nothing, to None"]);
-    check("a.>", "x.>", "a.b", expect![[r#"from Nothing, to Some("x.b")"#]]);
+    check(
+        "a.>",
+        "x.>",
+        "a.b",
+        expect![[r#"from Nothing, to Some("x.b")"#]],
+    );
     check(">", "x.>", "x.>", expect![[r#"from >, to Some("x.x.>")"#]]);
     check(">", "x.>", "x.*", expect![[r#"from *, to Some("x.x.*")"#]]);
-    check("a.*", "x.{{partition(3,1)}}", "x.*", expect!["from a.*, to None"]);
-    check("a.*", "x.{{partition(3,1)}}", "x.1", expect!["from Unclear, to None"]);
-    check("a.*", "x.{{partition(3,1)}}", "y.1", expect!["from Nothing, to None"]);
-    check("a.*", "x.{{split(1,-)}}.$1", "x.>", expect!["from a.*, to None"]);
-    check("a.*", "x.{{split(1,-)}}.$1", "a.b", expect![[r#"from Nothing, to Some("x.>")"#]]);
+    check(
+        "a.*",
+        "x.{{partition(3,1)}}",
+        "x.*",
+        expect!["from a.*, to None"],
+    );
+    check(
+        "a.*",
+        "x.{{partition(3,1)}}",
+        "x.1",
+        expect!["from Unclear, to None"],
+    );
+    check(
+        "a.*",
+        "x.{{partition(3,1)}}",
+        "y.1",
+        expect!["from Nothing, to None"],
+    );
+    check(
+        "a.*",
+        "x.{{split(1,-)}}.$1",
+        "x.>",
+        expect!["from a.*, to None"],
+    );
+    check(
+        "a.*",
+        "x.{{split(1,-)}}.$1",
+        "a.b",
+        expect![[r#"from Nothing, to Some("x.>")"#]],
+    );
+    check(">", "x.>", ">", expect![[r#"from >, to Some("x.>")"#]]);
     check("a.*", "x.$0", "x.a", expect!["from a.*, to None"]);
     check("a.*", "x.$0", "x.b", expect!["from Nothing, to None"]);
 }
@@ -520,11 +668,19 @@ proptest! {
     #[test]
     fn a_strict_transform_can_be_undone((source, destination) in reversible(), tokens in vec(token(), 4)) {
         let transform = Transform::strict(&source, &destination).expect("strict");
-        let back = transform.reversed().expect("strict transforms can be undone");
         let subject = fill(&source, &tokens);
         let result = apply(&transform, &subject, 0);
-        prop_assert!(back.matches(result.as_bytes()));
-        prop_assert_eq!(apply(&back, &result, 0), subject);
+        prop_assert_eq!(transform.preimage(result.as_bytes()), Preimage::Pattern(subject.into_bytes()));
+    }
+
+    /// What a service import sends out is what its pattern says, and every request is sent.
+    #[test]
+    fn services_send_what_they_say((remote, local) in reversible(), tokens in vec(token(), 4)) {
+        let transform = Transform::service(&local, &remote).expect("a service");
+        let own = String::from_utf8_lossy(transform.source()).into_owned();
+        let result = apply(&transform, &fill(&own, &tokens), 0);
+        prop_assert!(pattern_matches(&transform.results(), result.as_bytes()));
+        prop_assert!(pattern_matches(remote.as_bytes(), result.as_bytes()));
     }
 
     /// A result matches a pattern if and only if its subject matches where the pattern comes from.
