@@ -31,6 +31,7 @@ mod slab;
 mod subject;
 mod table;
 mod text;
+mod transform;
 mod trie;
 
 #[cfg(test)]
@@ -41,3 +42,4 @@ pub use pattern::{
 };
 pub use set::{PatternId, PatternSet};
 pub use subject::{has_empty_token, is_literal, token_count, tokens};
+pub use transform::{Preimage, Transform, TransformError, TransformErrorKind, number_wildcards};
