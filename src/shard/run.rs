@@ -120,7 +120,9 @@ impl<R: Ring> Shard<R> {
     /// [`Shard::wake_up`].
     pub fn fall_asleep(&mut self) -> bool {
         self.mesh.sleeper().going_to_sleep();
-        if self.mesh.has_arrivals() || !self.mesh.is_clear() {
+        // Who waits for room may have been left behind although there is room by now: another turn sees to it.
+        let left = !self.mesh.is_clear() || !self.awaiting_mesh.is_empty();
+        if self.mesh.has_arrivals() || left {
             self.mesh.sleeper().awake();
             return false;
         }
