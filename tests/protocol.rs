@@ -41,10 +41,6 @@ struct FakePort {
 }
 
 impl Outlet for FakePort {
-    fn send(&mut self, conn: ConnId, chunk: Chunk, _back: &mut Vec<(ConnId, Chunk)>) {
-        self.sent.push((conn, chunk));
-    }
-
     fn send_now(&mut self, _conn: ConnId, _parts: &[IoSlice<'_>]) -> usize {
         0
     }

@@ -187,14 +187,10 @@ impl Broker {
     fn attend(&mut self, conn: ConnId, origin: Origin, out: &mut impl Outlet) {
         let peer = self.peers[conn as usize].as_mut().expect("open");
         let far = peer.outbox.pending_bytes();
-        if peer.outbox.is_worth_sending()
-            && let Some(chunk) = peer.outbox.next(self.now_ms)
-        {
-            out.send(conn, chunk, &mut self.returned);
-            while let Some((conn, chunk)) = self.returned.pop() {
-                let sent = chunk.unsent().len();
-                self.chunk_sent(conn, chunk, sent);
-            }
+        if peer.outbox.is_worth_offering() {
+            let send = |parts: &[IoSlice<'_>]| out.send_now(conn, parts);
+            peer.outbox.offer(&mut self.pool, send);
+            self.after_sent(conn);
         }
         if self.pending.hold_bytes.is_some_and(|hold| far >= hold)
             || far > self.pending.pending_bytes_max

@@ -4,7 +4,6 @@ use std::io::IoSlice;
 
 use crate::account::AccountId;
 
-use super::outbox::Chunk;
 use super::run::{Message, Run};
 
 /// A connection of this shard: its slot in the tables.
@@ -21,12 +20,8 @@ pub struct Origin {
     pub generation: u32,
 }
 
-/// Where full chunks go in the middle of a turn.
+/// The way out in the middle of a turn.
 pub trait Outlet {
-    /// Sends a chunk of this connection. None is in flight. Chunks that are wholly sent by now, this one or others,
-    /// may come back at once.
-    fn send(&mut self, conn: ConnId, chunk: Chunk, back: &mut Vec<(ConnId, Chunk)>);
-
     /// Sends bytes of this connection from where they are, as far as the socket takes them at once: returns how many.
     /// None of its chunks is in flight.
     fn send_now(&mut self, conn: ConnId, parts: &[IoSlice<'_>]) -> usize;

@@ -89,7 +89,6 @@ pub struct Broker {
     dirty: Vec<ConnId>,
     effects: Vec<Effect>,
     expired: Vec<SubId>,
-    returned: Vec<(ConnId, Chunk)>,
     /// What connections that have gone had received and sent.
     gone: [Traffic; 2],
     /// Connections cut for being slow.
@@ -117,7 +116,6 @@ impl Broker {
             dirty: Vec::new(),
             effects: Vec::new(),
             expired: Vec::new(),
-            returned: Vec::new(),
             gone: [Traffic::default(); 2],
             slow_consumers: 0,
         }
@@ -214,12 +212,18 @@ impl Broker {
 
     /// A chunk came back from the kernel, which took `sent` bytes of it.
     pub fn chunk_sent(&mut self, conn: ConnId, chunk: Chunk, sent: usize) {
-        let hold = self.pending.hold_bytes.unwrap_or(u64::MAX);
         let Some(Some(peer)) = self.peers.get_mut(conn as usize) else {
             self.pool.give(chunk);
             return;
         };
         peer.outbox.sent(&mut self.pool, chunk, sent);
+        self.after_sent(conn);
+    }
+
+    /// A connection has less waiting: whom it held back goes on, if that is little enough.
+    fn after_sent(&mut self, conn: ConnId) {
+        let hold = self.pending.hold_bytes.unwrap_or(u64::MAX);
+        let peer = self.peer(conn);
         if !peer.waiting.is_empty() && peer.outbox.pending_bytes() < hold {
             let mut peer = self.peers[conn as usize].take().expect("seen above");
             self.release(&mut peer);

@@ -85,3 +85,81 @@ fn clear_leaves_only_what_is_in_flight() {
     assert_eq!(outbox.pending_bytes(), 0);
     assert!(outbox.next(0).is_none());
 }
+
+#[test]
+fn what_the_socket_does_not_take_stays_and_is_not_offered_again() {
+    let (mut pool, mut outbox) = (ChunkPool::default(), Outbox::default());
+    let bytes: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
+    outbox.push(&mut pool, &bytes);
+    assert!(outbox.is_worth_offering());
+    let mut taken = Vec::new();
+    outbox.offer(&mut pool, |parts| {
+        taken.extend(
+            parts
+                .iter()
+                .flat_map(|part| part.iter().copied())
+                .take(70_000),
+        );
+        70_000
+    });
+    assert_eq!(outbox.pending_bytes(), 130_000);
+    assert!(!outbox.is_worth_offering());
+    while let Some(chunk) = outbox.next(0) {
+        taken.extend_from_slice(chunk.unsent());
+        let sent = chunk.unsent().len();
+        outbox.sent(&mut pool, chunk, sent);
+    }
+    assert_eq!(taken, bytes);
+    outbox.push(&mut pool, &bytes);
+    assert!(outbox.is_worth_offering(), "after a send by the loop it is");
+    outbox.offer(&mut pool, |_| 200_000);
+    assert_eq!(outbox.pending_bytes(), 0);
+    assert!(outbox.next(0).is_none());
+}
+
+#[test]
+fn a_large_run_goes_out_from_where_it_is_and_its_rest_in_order() {
+    let payload = vec![b'x'; 30_000];
+    let mut bytes = b"30000\r\n".to_vec();
+    bytes.extend_from_slice(&payload);
+    bytes.extend_from_slice(b"\r\n");
+    let message = Message {
+        tail: 0,
+        reply_len: 0,
+        body: 7,
+        header_len: 0,
+        end: bytes.len() as u32,
+    };
+    let run = Run {
+        bytes: &bytes,
+        subject: b"a",
+        headers: false,
+        messages: &[message],
+    };
+    let prefix = Prefix {
+        bytes: b"MSG a 1 ",
+        len: 8,
+    };
+    let whole = [b"+OK\r\nMSG a 1 ", &bytes[..]].concat();
+    for taken in [0, 1, 5, 7, 13, 14, 500, whole.len() - 1, whole.len()] {
+        let (mut pool, mut outbox) = (ChunkPool::default(), Outbox::default());
+        outbox.push(&mut pool, b"+OK\r\n");
+        let mut out = Vec::new();
+        outbox.push_large(&mut pool, prefix, &run, |parts| {
+            out.extend(
+                parts
+                    .iter()
+                    .flat_map(|part| part.iter().copied())
+                    .take(taken),
+            );
+            taken
+        });
+        assert_eq!(outbox.pending_bytes() as usize, whole.len() - taken);
+        while let Some(chunk) = outbox.next(0) {
+            out.extend_from_slice(chunk.unsent());
+            let sent = chunk.unsent().len();
+            outbox.sent(&mut pool, chunk, sent);
+        }
+        assert_eq!(out, whole, "{taken} taken");
+    }
+}

@@ -62,16 +62,10 @@ impl<R: Ring> Shard<R> {
             broker,
             context,
             connections,
-            eager,
             ..
         } = self;
         let (connection, wires) = connections.with_wires(conn);
-        let mut io = Io {
-            ring,
-            mesh,
-            wires,
-            eager,
-        };
+        let mut io = Io { ring, mesh, wires };
         let flow = connection.client.receive(context, broker, &mut io, bytes);
         self.follow(conn, flow);
     }
@@ -149,16 +143,10 @@ impl<R: Ring> Shard<R> {
                 broker,
                 context,
                 connections,
-                eager,
                 ..
             } = self;
             let (connection, wires) = connections.with_wires(conn);
-            let mut io = Io {
-                ring,
-                mesh,
-                wires,
-                eager,
-            };
+            let mut io = Io { ring, mesh, wires };
             let flow = connection.client.resume(context, broker, &mut io);
             self.follow(conn, flow);
             self.obey();

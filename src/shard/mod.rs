@@ -25,16 +25,12 @@ use std::sync::mpsc::{Receiver, Sender};
 use crate::auth::{BcryptWork, Outcome};
 use crate::broker::Broker;
 use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
-use crate::broker::outbox::Chunk;
 use crate::session::{Context, Port};
 
 use connections::{Connections, Wires};
 use mesh::{Item, Mesh};
 use ring::{Event, Ring, Token, Wait};
 use timers::Timers;
-
-/// Full chunks sent in the middle of a turn before they are submitted to the kernel.
-const EAGER_SENDS_MAX: usize = 4;
 
 /// What the node's threads share: counts touched when connections come and go, never by a message.
 #[derive(Debug)]
@@ -91,7 +87,6 @@ pub struct Shard<R: Ring> {
     effects: Vec<Effect>,
     dirty: Vec<ConnId>,
     awaiting_mesh: Vec<Token>,
-    eager: Eager,
     stopping: bool,
 }
 
@@ -115,59 +110,16 @@ pub struct Parts<R: Ring> {
     pub inbox: Receiver<ToShard>,
 }
 
-/// Sends in the middle of a turn: those not known to have ended, and events that must wait for their turn.
-#[derive(Debug, Default)]
-struct Eager {
-    tokens: Vec<Token>,
-    sent: Vec<Event>,
-    late: Vec<Event>,
-}
-
 /// Ring and mesh, as a session sees them.
 struct Io<'a, R: Ring> {
     ring: &'a mut R,
     mesh: &'a mut Mesh,
     wires: &'a Wires,
-    eager: &'a mut Eager,
 }
 
 impl<R: Ring> Outlet for Io<'_, R> {
-    fn send(&mut self, conn: ConnId, chunk: Chunk, back: &mut Vec<(ConnId, Chunk)>) {
-        let token = self.wires.token(conn);
-        self.ring.send(token, self.wires.get(conn).fd, chunk);
-        self.eager.tokens.push(token);
-        if self.eager.tokens.len() >= EAGER_SENDS_MAX {
-            self.settle(back);
-        }
-    }
-
     fn send_now(&mut self, conn: ConnId, parts: &[IoSlice<'_>]) -> usize {
         self.ring.send_now(self.wires.get(conn).fd, parts)
-    }
-}
-
-impl<R: Ring> Io<'_, R> {
-    /// Submits eager sends and takes back the chunks of those that ended at once; everything else waits.
-    fn settle(&mut self, back: &mut Vec<(ConnId, Chunk)>) {
-        // A failing submit is seen, and ends the shard, at the next turn.
-        let _ = self.ring.submit();
-        self.ring.take_sent(&mut self.eager.sent);
-        for event in self.eager.sent.drain(..) {
-            match event {
-                Event::Sent {
-                    conn,
-                    chunk,
-                    result: Ok(sent),
-                } if sent == chunk.unsent().len()
-                    && self.eager.tokens.contains(&conn)
-                    && self.wires.token(conn.0 as ConnId) == conn =>
-                {
-                    back.push((conn.0 as ConnId, chunk));
-                }
-                other => self.eager.late.push(other),
-            }
-        }
-        self.eager.tokens.clear();
     }
 }
 
@@ -197,7 +149,6 @@ impl<R: Ring> Shard<R> {
             effects: Vec::new(),
             dirty: Vec::new(),
             awaiting_mesh: Vec::new(),
-            eager: Eager::default(),
             stopping: false,
         }
     }
@@ -205,12 +156,6 @@ impl<R: Ring> Shard<R> {
     /// First half of a turn: submits, waits as told, reaps. Returns whether anybody wants something: the end of
     /// a send alone is no news.
     pub fn poll(&mut self, wait: Wait) -> io::Result<bool> {
-        let wait = if self.eager.late.is_empty() {
-            wait
-        } else {
-            Wait::No
-        };
-        self.events.append(&mut self.eager.late);
         self.ring.turn(wait, &mut self.events)?;
         Ok(self
             .events
@@ -223,7 +168,6 @@ impl<R: Ring> Shard<R> {
         self.context.now_ms = now_ms;
         self.broker.set_time(now_ms);
         self.drain_mesh();
-        self.eager.tokens.clear();
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             self.handle(event);
@@ -248,7 +192,6 @@ impl<R: Ring> Shard<R> {
                             ring: &mut self.ring,
                             mesh: &mut self.mesh,
                             wires: &self.connections.wires,
-                            eager: &mut self.eager,
                         };
                         self.broker.apply(from as u8, &batch, &mut io);
                         self.mesh.reuse(batch);

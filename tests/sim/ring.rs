@@ -333,18 +333,6 @@ impl Ring for SimRing {
         Ok(())
     }
 
-    fn take_sent(&mut self, sent: &mut Vec<Event>) {
-        if self.rng.chance(500) {
-            return;
-        }
-        for event in std::mem::take(&mut self.ready) {
-            match event {
-                Event::Sent { .. } => sent.push(event),
-                _ => self.ready.push_back(event),
-            }
-        }
-    }
-
     fn buffer(&self, id: &BufferId) -> &[u8] {
         &self.buffers[id.0 as usize]
     }

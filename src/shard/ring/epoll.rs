@@ -188,10 +188,6 @@ impl Ring for EpollRing {
         Ok(())
     }
 
-    fn take_sent(&mut self, sent: &mut Vec<Event>) {
-        super::extract_sent(&mut self.ready, sent);
-    }
-
     fn submit(&mut self) -> io::Result<()> {
         Ok(()) // Everything is done at once.
     }

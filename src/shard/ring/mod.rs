@@ -121,11 +121,6 @@ pub enum Event {
     Woken,
 }
 
-/// Moves the `Sent` events of `from` to the end of `sent`.
-fn extract_sent(from: &mut Vec<Event>, sent: &mut Vec<Event>) {
-    sent.extend(from.extract_if(.., |event| matches!(event, Event::Sent { .. })));
-}
-
 /// One shard's access to the kernel.
 pub trait Ring {
     /// Accepts on a listening socket until [`Ring::accept_stop`].
@@ -168,12 +163,6 @@ pub trait Ring {
 
     /// Submits what was queued without reaping: bounds how long a filled chunk waits in a long turn.
     fn submit(&mut self) -> io::Result<()>;
-
-    /// Appends the `Sent` events that have come about since the last turn, out of their order among the other
-    /// events: a long turn uses their chunks again while they are in cache. A ring may leave all to `turn`.
-    fn take_sent(&mut self, sent: &mut Vec<Event>) {
-        let _ = sent;
-    }
 
     /// The bytes lent, and behind them what else the buffer holds (callers use the first `len`).
     fn buffer(&self, id: &BufferId) -> &[u8];

@@ -288,13 +288,6 @@ impl Ring for UringRing {
         Ok(())
     }
 
-    fn take_sent(&mut self, sent: &mut Vec<Event>) {
-        let mut ready = mem::take(&mut self.ready);
-        self.reap(&mut ready);
-        super::extract_sent(&mut ready, sent);
-        self.ready = ready;
-    }
-
     fn submit(&mut self) -> io::Result<()> {
         if self.submit_queued()? {
             self.closing.drain(..).for_each(shut_and_close);
