@@ -107,7 +107,7 @@ fn serve(
         ends,
         threads,
     } = shards::start(plan, config, make_context)?;
-    workers::start(count.max(2) / 2, jobs, lines.clone())
+    workers::start(count, jobs, lines.clone())
         .map_err(|error| format!("cannot start workers: {error}"))?;
     log::info!(
         "Listening for client connections on {}",

@@ -4,6 +4,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+
 use crate::shard::ring::handles::Waker;
 use crate::shard::{ToShard, VerifyJob};
 
@@ -26,8 +31,9 @@ impl ShardLine {
     }
 }
 
-/// Niceness of workers: established traffic comes first on a full core.
-const WORKER_NICE: i32 = 10;
+/// Niceness of the first worker: established traffic comes first on a full core, but logins go on. The other workers
+/// run only where a core is idle.
+const FIRST_WORKER_NICE: i32 = 10;
 
 /// Starts workers that take jobs until every sender has gone.
 pub fn start(
@@ -40,15 +46,30 @@ pub fn start(
         let (jobs, lines) = (jobs.clone(), lines.clone());
         thread::Builder::new()
             .name(format!("verify-{number}"))
-            .spawn(move || work(&jobs, &lines))?;
+            .spawn(move || {
+                give_way(number);
+                work(&jobs, &lines);
+            })?;
     }
     Ok(())
 }
 
-fn work(jobs: &Mutex<Receiver<VerifyJob>>, lines: &[ShardLine]) {
-    if let Err(error) = rustix::process::nice(WORKER_NICE) {
-        log::debug!("workers keep the usual priority: {error}");
+fn give_way(number: usize) {
+    let lowered = if number == 0 {
+        rustix::process::nice(FIRST_WORKER_NICE)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    } else {
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+            .map_err(|error| format!("{error:?}"))
+    };
+    if let Err(error) = lowered {
+        log::debug!("worker {number} keeps the usual priority: {error}");
     }
+}
+
+fn work(jobs: &Mutex<Receiver<VerifyJob>>, lines: &[ShardLine]) {
     loop {
         let next = jobs.lock().expect("no worker panics with the lock").recv();
         let Ok(VerifyJob { shard, conn, work }) = next else {

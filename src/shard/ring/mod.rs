@@ -38,8 +38,11 @@ pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 /// How a ring is sized. The same for each kind of ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingOptions {
-    /// Receive buffers of [`RECEIVE_BUFFER_BYTES`], 1 to 32768.
+    /// Receive buffers of [`RECEIVE_BUFFER_BYTES`], 1 to 32768. They bound what one turn takes in, and so how long a
+    /// small message may wait behind large ones.
     pub receive_buffers: u16,
+    /// At least so many where the kernel gives a whole buffer to each receive, however small (before Linux 6.12).
+    pub whole_buffers_min: u16,
     /// Operations queued before they are submitted of themselves; a power of two.
     pub submission_entries: u32,
     /// Events one turn can bring; a power of two, at least twice `submission_entries`.
@@ -49,7 +52,8 @@ pub struct RingOptions {
 impl Default for RingOptions {
     fn default() -> Self {
         RingOptions {
-            receive_buffers: 8,
+            receive_buffers: 4,
+            whole_buffers_min: 16,
             submission_entries: 256,
             completion_entries: 4096,
         }

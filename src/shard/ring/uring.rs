@@ -124,9 +124,9 @@ impl UringRing {
         let own = Arc::new(duplicate(&ring)?);
         let waker = Waker::new()?;
         let incremental = features.deferred;
-        let count = options.receive_buffers;
+        let counts = [options.receive_buffers, options.whole_buffers_min];
         // SAFETY: `drop` unregisters the buffers when nothing is in flight, or never frees them.
-        let buffers = unsafe { ReceiveBuffers::register(&ring.submitter(), count, incremental)? };
+        let buffers = unsafe { ReceiveBuffers::register(&ring.submitter(), counts, incremental)? };
         features.incremental_buffers = buffers.incremental();
         Ok(UringRing {
             ring: ManuallyDrop::new(ring),

@@ -51,7 +51,8 @@ struct State {
 }
 
 impl ReceiveBuffers {
-    /// Registers `count` buffers with a ring, in the incremental mode if `incremental` and possible.
+    /// Registers so many buffers with a ring, in the incremental mode if `incremental` and possible; otherwise at least
+    /// the second number of them.
     ///
     /// # Errors
     /// The kernel knows no provided buffer rings (under 5.19), or no memory could be pinned.
@@ -61,11 +62,12 @@ impl ReceiveBuffers {
     /// operation in flight and [`Self::unregister`] has succeeded, or when the ring is gone.
     pub(super) unsafe fn register(
         submitter: &Submitter<'_>,
-        count: u16,
+        [count, whole_min]: [u16; 2],
         incremental: bool,
     ) -> io::Result<ReceiveBuffers> {
-        assert!((1..=1 << 15).contains(&count), "1 to 32768 buffers");
-        let entries = count.next_power_of_two();
+        let most = count.max(whole_min);
+        assert!(count >= 1 && most <= 1 << 15, "1 to 32768 buffers");
+        let entries = most.next_power_of_two();
         let descriptions = Block::new(usize::from(entries) * size_of::<BufRingEntry>());
         let register = |flags| {
             let address = descriptions.start.as_ptr() as u64;
@@ -77,6 +79,7 @@ impl ReceiveBuffers {
         if !incremental {
             register(0)?;
         }
+        let count = if incremental { count } else { most };
         let mut buffers = ReceiveBuffers {
             descriptions,
             bytes: Block::new(usize::from(count) * RECEIVE_BUFFER_BYTES),
