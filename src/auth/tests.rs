@@ -85,6 +85,7 @@ fn only(pattern: &str) -> config::Permissions {
 fn user(name: &str, password: &str) -> User {
     User {
         name: name.into(),
+        nkey: None,
         password: Secret(password.into()),
         permissions: None,
         connection_types: Vec::new(),

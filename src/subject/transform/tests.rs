@@ -365,9 +365,14 @@ fn errors_say_what_to_mend() {
     let service = |local, remote| Transform::service(local, remote).unwrap_err().to_string();
     expect![[r#""x" has one wildcard too few: an import must use all of them"#]]
         .assert_eq(&service("x", "q.*"));
-    expect![[r#""x.$1.$2.$1" must have as many wildcards as the exporter's subject, 2, numbered from 1"#]]
-        .assert_eq(&service("x.$1.$2.$1", "q.*.*"));
-    expect![[r#""x.$0" must have as many wildcards as the exporter's subject, 1, numbered from 1"#]].assert_eq(&service("x.$0", "q.*"));
+    expect![[
+        r#""x.$1.$2.$1" must have as many wildcards as the exporter's subject, 2, numbered from 1"#
+    ]]
+    .assert_eq(&service("x.$1.$2.$1", "q.*.*"));
+    expect![[
+        r#""x.$0" must have as many wildcards as the exporter's subject, 1, numbered from 1"#
+    ]]
+    .assert_eq(&service("x.$0", "q.*"));
     expect![[r#""x.>": both sides end with ">", or neither does"#]]
         .assert_eq(&service("x.>", "q.*"));
     expect![[r#""x..y" is not a valid subject"#]].assert_eq(&service("x..y", "q"));
