@@ -121,6 +121,11 @@ impl Places {
             .map_or_else(default, |(_, at)| at.clone())
     }
 
+    /// Whether `setting` was written anywhere.
+    pub fn has(&self, setting: &str) -> bool {
+        self.0.contains_key(setting)
+    }
+
     /// Whichever of two settings was written later; the first if neither was.
     pub fn later(&self, a: &'static str, b: &'static str) -> &'static str {
         let order = |setting| self.0.get(setting).map_or(0, |(order, _)| *order);

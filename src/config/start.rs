@@ -56,6 +56,22 @@ impl Config {
         advertised(self.client_advertise.as_ref()?, self.port)
     }
 
+    /// The system account that is configured: `system_account`, else `$SYS` if it is among `accounts`.
+    pub fn configured_system_account(&self) -> Option<&str> {
+        let named = self.system_account.as_ref().map(|(name, _)| name.as_str());
+        let default = self.accounts.iter().find(|account| account.name == "$SYS");
+        named.or(default.map(|account| account.name.as_str()))
+    }
+
+    /// Whether clients without credentials are let into the global account although there may be users: if there is
+    /// no account but that and the system's, nor an `authorization`, nor a `no_auth_user`.
+    pub fn strangers_are_global(&self) -> bool {
+        self.configured_system_account().is_some()
+            && self.accounts.len() == 1
+            && self.authorization.no_auth_user.is_none()
+            && !self.places.has("authorization")
+    }
+
     /// Users of accounts and those of `authorization` are one set. The single user is not among them.
     fn check_no_auth_user(&self) -> Option<ConfigError> {
         let (name, at) = self.authorization.no_auth_user.as_ref()?;
