@@ -174,7 +174,11 @@ impl Flags {
             warnings
                 .push("a token and a single user are both set: only the token is used".to_string());
         }
-        if auth.user.is_some() && !auth.users.is_empty() {
+        let in_accounts = config
+            .accounts
+            .iter()
+            .any(|account| !account.users.is_empty());
+        if auth.user.is_some() && (in_accounts || !auth.users.is_empty()) {
             warnings.push(
                 "a single user and a list of users are both set: only the list is used".to_string(),
             );

@@ -20,7 +20,7 @@
 //!
 //! # Invariants
 //!
-//! - Modules import downward only: control → shard → session → broker → account → auth → config, proto, subject.
+//! - Modules import downward only: control → shard → session → broker → account → auth → config → proto, subject.
 //!   Everything below `shard` is pure: no sockets, no clock, no global randomness. A test holds both (`tests/tidy.rs`).
 //! - The data path takes no lock and touches no memory that another shard writes, but the ends of the queues.
 //! - `unsafe` is in [`shard`] only.

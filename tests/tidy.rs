@@ -15,7 +15,8 @@ const LAYERS: &[&[&str]] = &[
     &["broker"],
     &["account"],
     &["auth"],
-    &["config", "proto", "subject"],
+    &["config"],
+    &["proto", "subject"],
 ];
 
 /// Longer than this only with the reason at the top of the file: a line that begins with `//! Long because`.

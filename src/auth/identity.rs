@@ -67,13 +67,32 @@ impl Identity {
         }
     }
 
-    /// A user of the global account, whose name has been proven.
-    pub(super) fn user(name: &Arc<str>, permissions: Option<Arc<Permissions>>) -> Identity {
+    /// A user whose name has been proven.
+    pub(super) fn user(
+        name: &Arc<str>,
+        account: &Arc<str>,
+        permissions: Option<Arc<Permissions>>,
+    ) -> Identity {
         Identity {
             user: Arc::clone(name),
             credential: Credential::User,
-            account: global_account(),
+            account: Arc::clone(account),
             permissions,
+        }
+    }
+
+    /// A user of the global account that may do everything, whose name has been proven.
+    pub(super) fn global_user(name: &Arc<str>) -> Identity {
+        Identity::user(name, &global_account(), None)
+    }
+
+    /// Nobody in particular, in the global account.
+    pub(super) fn stranger() -> Identity {
+        Identity {
+            user: "".into(),
+            credential: Credential::None,
+            account: global_account(),
+            permissions: None,
         }
     }
 

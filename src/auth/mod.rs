@@ -52,7 +52,7 @@ impl fmt::Display for ConfigError {
 /// Decides who a client is, by what the configuration says. Immutable; shared by all shards.
 ///
 /// Methods in the order in which they are tried, the first that the configuration has and the client's credentials
-/// call for decides: users (a client that names a user, or gives nothing while there is a `no_auth_user`), the
+/// call for decides: users, those of accounts among them (a client that names a user, or gives nothing while there is a `no_auth_user`), the
 /// token, the single user. Without any of them everybody is let in.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -66,13 +66,14 @@ impl Authenticator {
     pub fn new(config: &Config) -> Result<Authenticator, Vec<ConfigError>> {
         let authorization = &config.authorization;
         Ok(Authenticator {
-            users: Users::compile(authorization)?,
+            users: Users::compile(config)?,
             token: Token::compile(authorization),
             single: SingleUser::compile(authorization),
         })
     }
 
-    /// Whether a client must bring credentials: `auth_required` in the first INFO of a connection.
+    /// Whether a client is told to bring credentials: `auth_required` in the first INFO of a connection. Where only
+    /// the system account has users, it is told so and let in without, as the oracle does.
     pub fn required(&self) -> bool {
         self.expects_connect() && !self.users.as_ref().is_some_and(Users::has_no_auth_user)
     }
@@ -107,7 +108,8 @@ impl Authenticator {
     /// Authenticates a client whose first operation is not CONNECT: it is the `no_auth_user`, or nobody.
     pub fn without_connect(&self) -> Outcome {
         let nothing = ConnectOptions::default();
-        if self.required() {
+        let open = self.users.as_ref().is_some_and(Users::has_stand_in);
+        if self.expects_connect() && !open {
             return Denial::new(&nothing, DenialReason::NoCredentials).into();
         }
         self.begin(&nothing)

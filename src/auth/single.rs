@@ -38,7 +38,7 @@ impl SingleUser {
             return Denial::new(connect, DenialReason::UnknownUser).into();
         }
         let denied = Denial::new(connect, DenialReason::WrongPassword);
-        self.password
-            .check(&connect.pass, Identity::user(&self.name, None), denied)
+        let identity = Identity::global_user(&self.name);
+        self.password.check(&connect.pass, identity, denied)
     }
 }

@@ -85,6 +85,7 @@ fn only(pattern: &str) -> config::Permissions {
 fn user(name: &str, password: &str) -> User {
     User {
         name: name.into(),
+        nkey: None,
         password: Secret(password.into()),
         permissions: None,
         connection_types: Vec::new(),
@@ -498,6 +499,153 @@ fn a_user_for_clients_without_credentials() {
         false,
         &[("", "user:a!"), ("auth_token=t", "token")],
     );
+}
+
+/// Who is let in by a file, and into which account: `label@account`.
+fn check_file(text: &str, required: bool, table: &[(&str, &str)]) {
+    let read = |_: &std::path::Path| Ok(text.as_bytes().to_vec());
+    let loaded = config::load_with(std::path::Path::new("f.conf"), &|_| None, &read).unwrap();
+    assert_eq!(loaded.config.check_start(), []);
+    let authenticator = Authenticator::new(&loaded.config).unwrap();
+    assert_eq!(authenticator.required(), required, "{text}");
+    for (credentials, expected) in table {
+        let said = match finish(authenticator.begin(&connect(credentials))) {
+            Ok(identity) => format!("{}@{}", identity.label(), identity.account),
+            Err(denial) => denial.to_string(),
+        };
+        assert_eq!(said, *expected, "{text}: {credentials:?}");
+    }
+    let first_operation = finish(authenticator.without_connect());
+    let nothing = finish(authenticator.begin(&ConnectOptions::default()));
+    assert_eq!(first_operation.is_ok(), nothing.is_ok(), "{text}");
+}
+
+#[test]
+fn users_of_accounts() {
+    let nobody = "authentication error (no credentials)";
+    let accounts =
+        "accounts { A { users: [{user: a, password: p}] }, B { users: [{user: b, password: q}] } }";
+    check_file(
+        accounts,
+        true,
+        &[
+            ("", nobody),
+            ("user=a pass=p", "user:a@A"),
+            ("user=b pass=q", "user:b@B"),
+            (
+                "user=b pass=p",
+                "authentication error - User \"b\" (wrong password)",
+            ),
+            ("user=c", "authentication error - User \"c\" (unknown user)"),
+        ],
+    );
+    let and_authorization = format!("authorization {{ users: [{{user: g}}] }}\n{accounts}");
+    check_file(
+        &and_authorization,
+        true,
+        &[
+            ("", nobody),
+            ("user=g", "user:g@$G"),
+            ("user=a pass=p", "user:a@A"),
+        ],
+    );
+    check_file(
+        &format!("no_auth_user: b\n{accounts}"),
+        false,
+        &[
+            ("", "user:b@B"),
+            ("user=a pass=p", "user:a@A"),
+            ("pass=q", nobody),
+        ],
+    );
+    check_file(
+        &format!("no_auth_user: g\n{and_authorization}"),
+        false,
+        &[("", "user:g@$G"), ("user=a pass=p", "user:a@A")],
+    );
+}
+
+#[test]
+fn accounts_without_users_close_nothing() {
+    for accounts in ["[A]", "{ A {} }", "{ A { users: [] } }"] {
+        check_file(
+            &format!("accounts: {accounts}"),
+            false,
+            &[("", "@$G"), ("user=u", "user:u@$G")],
+        );
+    }
+    let single = "accounts { A {} }\nauthorization { user: u, password: p }";
+    check_file(single, true, &[("user=u pass=p", "user:u@$G")]);
+    let token = "accounts { A {} }\nauthorization { token: t }";
+    check_file(token, true, &[("auth_token=t", "token@$G")]);
+}
+
+/// INFO asks for credentials, and whoever has none is let in, where nobody but the system account has users.
+#[test]
+fn users_of_the_system_account_close_nothing() {
+    let system = "accounts { \"$SYS\" { users: [{user: s, password: s}] } }";
+    let unknown = "authentication error - User \"x\" (unknown user)";
+    let named = "accounts { S { users: [{user: s, password: s}] } }\nsystem_account: S";
+    let open: &[(&str, &str)] = &[
+        ("", "@$G"),
+        ("user=x", unknown),
+        (
+            "auth_token=t",
+            "authentication error - Token \"[REDACTED]\" (no credentials)",
+        ),
+    ];
+    for text in [
+        system,
+        named,
+        "system_account: A\naccounts [A]",
+        "accounts { \"$SYS\" {} }",
+        "system_account: \"$G\", accounts [A]",
+    ] {
+        check_file(text, true, open);
+        check_file(&format!("{text}\nmappings {{ a: b }}"), true, open);
+        check_file(&format!("{text}\nno_system_account: true"), true, open);
+    }
+    check_file(system, true, &[("user=s pass=s", "user:s@$SYS")]);
+    let nobody = "authentication error (no credentials)";
+    for text in [
+        format!("{system}\nauthorization {{ timeout: 1 }}"),
+        "accounts { S { users: [{user: s}] }, A {} }\nsystem_account: S".to_owned(),
+    ] {
+        check_file(&text, true, &[("", nobody)]);
+    }
+    check_file(
+        &format!("{system}\nno_auth_user: s"),
+        false,
+        &[("", "user:s@$SYS")],
+    );
+}
+
+#[test]
+fn permissions_of_accounts() {
+    let text = "
+        authorization { default_permissions: {publish: g}, users: [{user: g}] }
+        accounts {
+          A { default_permissions: {publish: a}, users: [{user: a}, {user: own, permissions: {publish: own}}, {user: all, permissions: {}}] }
+          B { users: [{user: b}] }
+        }";
+    let read = |_: &std::path::Path| Ok(text.as_bytes().to_vec());
+    let loaded = config::load_with(std::path::Path::new("f.conf"), &|_| None, &read).unwrap();
+    let authenticator = Authenticator::new(&loaded.config).unwrap();
+    for (user, subjects) in [
+        ("g", "g"),
+        ("a", "a"),
+        ("own", "own"),
+        ("all", "g a own"),
+        ("b", "g a own"),
+    ] {
+        let identity = finish(authenticator.begin(&connect(&format!("user={user}")))).unwrap();
+        let may = |subject: &&str| match &identity.permissions {
+            Some(own) => own.publish(subject.as_bytes()).is_allowed(),
+            None => true,
+        };
+        let allowed: Vec<_> = ["g", "a", "own"].into_iter().filter(may).collect();
+        assert_eq!(allowed.join(" "), subjects, "{user}");
+    }
 }
 
 #[test]

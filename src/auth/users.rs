@@ -1,24 +1,35 @@
-//! The method `users`: many users with a password and permissions each, and the `no_auth_user` among them.
+//! The method `users`: many users with a password and permissions each, of `authorization` and of accounts, and who
+//! stands in for clients without credentials.
 
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::config::{self, Authorization};
+use crate::config::{self, Config};
 use crate::proto::handshake::ConnectOptions;
 
-use super::ConfigError;
-use super::connection_type;
 use super::identity::{Denial, DenialReason, Identity, Outcome};
 use super::password::Password;
 use super::permission::Permissions;
+use super::{ConfigError, GLOBAL_ACCOUNT, connection_type};
 
-/// The configured users by name.
+/// The configured users by name, whatever their accounts: a name is there once.
 #[derive(Debug)]
 pub(super) struct Users {
     by_name: ByName,
-    /// A key of `by_name`.
-    no_auth_user: Option<Arc<str>>,
+    stand_in: StandIn,
+}
+
+/// Who a client without credentials is.
+#[derive(Debug)]
+enum StandIn {
+    /// Nobody: it is refused.
+    Nobody,
+    /// The `no_auth_user`, a key of `by_name`.
+    User(Arc<str>),
+    /// Nobody in particular, in the global account: if there is no other account but the system's, its users do
+    /// not close the door to everybody else. INFO does not tell.
+    Stranger,
 }
 
 /// Found by names that clients choose, holding names that the operator chose: a fixed seed is enough.
@@ -27,6 +38,7 @@ type ByName = hashbrown::HashMap<Arc<str>, User, FixedState>;
 #[derive(Debug)]
 struct User {
     name: Arc<str>,
+    account: Arc<str>,
     password: Password,
     allows_standard: bool,
     permissions: Option<Arc<Permissions>>,
@@ -34,48 +46,63 @@ struct User {
 
 impl Users {
     /// `None` without users. Of users with the same name the last counts.
-    pub(super) fn compile(
-        authorization: &Authorization,
-    ) -> Result<Option<Users>, Vec<ConfigError>> {
+    pub(super) fn compile(config: &Config) -> Result<Option<Users>, Vec<ConfigError>> {
+        let authorization = &config.authorization;
+        let accounts = config.accounts.iter().map(|account| {
+            let default = account.default_permissions.as_ref();
+            (account.name.as_str(), default, &account.users)
+        });
+        let default = authorization.default_permissions.as_ref();
+        let global = (GLOBAL_ACCOUNT, default, &authorization.users);
         let mut errors = Vec::new();
-        let default = compile_permissions(authorization.default_permissions.as_ref(), &mut errors);
-        let mut by_name =
-            ByName::with_capacity_and_hasher(authorization.users.len(), FixedState::default());
-        for written in &authorization.users {
-            errors.extend(connection_type::check(written));
-            let own = compile_permissions(written.permissions.as_ref(), &mut errors);
-            let user = User {
-                name: written.name.as_str().into(),
-                password: Password::new(&written.password),
-                allows_standard: connection_type::allows_standard(written),
-                permissions: own.or_else(|| default.clone()),
-            };
-            by_name.insert(Arc::clone(&user.name), user);
+        let mut by_name = ByName::default();
+        for (account, default, users) in std::iter::once(global).chain(accounts) {
+            let account: Arc<str> = account.into();
+            let default = compile_permissions(default, &mut errors);
+            for written in users.iter().filter(|user| user.nkey.is_none()) {
+                errors.extend(connection_type::check(written));
+                let own = compile_permissions(written.permissions.as_ref(), &mut errors);
+                let user = User {
+                    name: written.name.as_str().into(),
+                    account: Arc::clone(&account),
+                    password: Password::new(&written.password),
+                    allows_standard: connection_type::allows_standard(written),
+                    permissions: own.or_else(|| default.clone()),
+                };
+                by_name.insert(Arc::clone(&user.name), user);
+            }
         }
-        let no_auth_user = find_no_auth_user(authorization, &by_name).unwrap_or_else(|error| {
+        let stand_in = find_stand_in(config, &by_name).unwrap_or_else(|error| {
             errors.push(error);
-            None
+            StandIn::Nobody
         });
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok((!by_name.is_empty()).then_some(Users {
-            by_name,
-            no_auth_user,
-        }))
+        let any = !by_name.is_empty() || !matches!(stand_in, StandIn::Nobody);
+        Ok(any.then_some(Users { by_name, stand_in }))
     }
 
     /// Whether clients without credentials are let in.
+    pub(super) fn has_stand_in(&self) -> bool {
+        !matches!(self.stand_in, StandIn::Nobody)
+    }
+
+    /// Whether clients are told so.
     pub(super) fn has_no_auth_user(&self) -> bool {
-        self.no_auth_user.is_some()
+        matches!(self.stand_in, StandIn::User(_))
     }
 
     /// `None` where the client names no user and none stands in: another method decides.
     pub(super) fn begin(&self, connect: &ConnectOptions) -> Option<Outcome> {
         if connect.user.is_empty() {
             let gave_something = !connect.pass.is_empty() || !connect.auth_token.is_empty();
-            let name = self.no_auth_user.as_ref().filter(|_| !gave_something)?;
-            return Some(self.by_name[name].stand_in());
+            return match &self.stand_in {
+                _ if gave_something => None,
+                StandIn::Nobody => None,
+                StandIn::User(name) => Some(self.by_name[name].stand_in()),
+                StandIn::Stranger => Some(Outcome::Accepted(Identity::stranger())),
+            };
         }
         Some(match self.by_name.get(&*connect.user) {
             Some(user) => user.begin(connect),
@@ -106,7 +133,7 @@ impl User {
     }
 
     fn identity(&self) -> Identity {
-        Identity::user(&self.name, self.permissions.clone())
+        Identity::user(&self.name, &self.account, self.permissions.clone())
     }
 }
 
@@ -123,19 +150,16 @@ fn compile_permissions(
     }
 }
 
-fn find_no_auth_user(
-    authorization: &Authorization,
-    by_name: &ByName,
-) -> Result<Option<Arc<str>>, ConfigError> {
-    let Some((name, at)) = authorization
-        .no_auth_user
-        .as_ref()
-        .filter(|(name, _)| !name.is_empty())
-    else {
-        return Ok(None);
+fn find_stand_in(config: &Config, by_name: &ByName) -> Result<StandIn, ConfigError> {
+    let named = config.authorization.no_auth_user.as_ref();
+    let Some((name, at)) = named.filter(|(name, _)| !name.is_empty()) else {
+        return Ok(match config.strangers_are_global() {
+            true => StandIn::Stranger,
+            false => StandIn::Nobody,
+        });
     };
     if let Some((name, _)) = by_name.get_key_value(name.as_str()) {
-        return Ok(Some(Arc::clone(name)));
+        return Ok(StandIn::User(Arc::clone(name)));
     }
     let text = if by_name.is_empty() {
         format!("no_auth_user: {name:?} present, but users/nkeys are not defined")

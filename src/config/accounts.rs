@@ -1,6 +1,7 @@
-//! Owns the types of `accounts {}` and `mappings {}`, as written. Never resolves a name, never compiles a subject.
+//! Owns the types of `accounts {}` and `mappings {}`, as written. Never resolves a name.
 
 use super::{Permissions, Position, User};
+use crate::subject::{Transform, TransformError};
 
 /// One of `accounts {}`.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub struct AccountLimits {
     pub leafnodes_max: Option<u64>,
 }
 
-/// One of `exports`.
+/// One of `exports`. There is one for a subject and kind at most: several in the file are put together.
 #[derive(Clone, Debug)]
 pub struct Export {
     /// The pattern that is exported.
@@ -126,6 +127,32 @@ pub struct Import {
     pub allow_trace: bool,
     /// Where it stands.
     pub at: Position,
+}
+
+impl Import {
+    /// What the importing account calls it: a pattern or subject, perhaps with placeholders (`$1`).
+    pub fn local(&self) -> String {
+        match (&self.to, &self.prefix) {
+            (None, Some(prefix)) if !self.service => {
+                let point = if prefix.ends_with('.') { "" } else { "." };
+                format!("{prefix}{point}{}", self.subject)
+            }
+            (Some(to), _) => to.clone(),
+            _ => self.subject.clone(),
+        }
+    }
+
+    /// What becomes of subjects on their way: for a stream from the exporter's to the importer's, for a service from
+    /// the importer's, whose pattern is the transform's source, to the exporter's.
+    ///
+    /// # Errors
+    /// What is wrong with `to`, `prefix` or `subject`; none for an import that has been loaded.
+    pub fn transform(&self) -> Result<Transform, TransformError> {
+        match self.service {
+            true => Transform::service(&self.local(), &self.subject),
+            false => Transform::strict(&self.subject, &self.local()),
+        }
+    }
 }
 
 /// One of `mappings {}`: where messages on a subject really go.

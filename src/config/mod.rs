@@ -2,6 +2,9 @@
 //! Owns the types; the lexer, parser and schema beside it fill them. Never opens sockets, never logs.
 
 mod accounts;
+#[cfg(test)]
+mod accounts_tests;
+pub mod check;
 mod digest;
 mod duration;
 mod host_port;
@@ -73,12 +76,15 @@ pub struct Config {
     pub limits: Limits,
     /// Users, tokens and their permissions.
     pub authorization: Authorization,
-    /// `accounts {}`, in the order of the file; `$G` is among them only where it is written out.
+    /// `accounts {}`, in the order of the file. The global account `$G` is never among them; `$SYS` only where it
+    /// is written out.
     pub accounts: Vec<Account>,
     /// `mappings {}` of the global account.
     pub mappings: Vec<Mapping>,
     /// `system_account`; `$SYS` when absent.
     pub system_account: Option<(String, Position)>,
+    /// `no_system_account`: no `$SYS` by itself. One that is configured is there all the same.
+    pub no_system_account: bool,
     /// Logging.
     pub log: Logging,
     /// Process id file.
@@ -113,6 +119,11 @@ impl Places {
         self.0
             .get(setting)
             .map_or_else(default, |(_, at)| at.clone())
+    }
+
+    /// Whether `setting` was written anywhere.
+    pub fn has(&self, setting: &str) -> bool {
+        self.0.contains_key(setting)
     }
 
     /// Whichever of two settings was written later; the first if neither was.
@@ -228,8 +239,10 @@ pub struct Authorization {
 /// One of `users`.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Name.
+    /// Name; empty for one with an `nkey`.
     pub name: String,
+    /// `nkey`: a public user key, in place of name and password.
+    pub nkey: Option<String>,
     /// Password, plain or bcrypt (`$2a$`, `$2b$`, `$2y$`); empty when the file gives none.
     pub password: Secret,
     /// Own permissions; `None` means `default_permissions` apply.
@@ -238,6 +251,13 @@ pub struct User {
     pub connection_types: Vec<String>,
     /// Where it stands.
     pub at: Position,
+}
+
+impl User {
+    /// What it is known by: its key, or its name.
+    pub fn id(&self) -> &str {
+        self.nkey.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// `permissions {}` as written.
@@ -332,6 +352,7 @@ impl Default for Config {
             accounts: Vec::new(),
             mappings: Vec::new(),
             system_account: None,
+            no_system_account: false,
             log: Logging::default(),
             pid_file: None,
             ports_file_dir: None,

@@ -47,6 +47,7 @@ impl Config {
             );
         }
         errors.extend(self.check_no_auth_user());
+        errors.extend(self.check_system_account());
         errors
     }
 
@@ -55,12 +56,35 @@ impl Config {
         advertised(self.client_advertise.as_ref()?, self.port)
     }
 
+    /// The system account that is configured: `system_account`, else `$SYS` if it is among `accounts`.
+    pub fn configured_system_account(&self) -> Option<&str> {
+        let named = self.system_account.as_ref().map(|(name, _)| name.as_str());
+        let default = self.accounts.iter().find(|account| account.name == "$SYS");
+        named.or(default.map(|account| account.name.as_str()))
+    }
+
+    /// Whether clients without credentials are let into the global account although there may be users: if there is
+    /// no account but that and the system's, nor an `authorization`, nor a `no_auth_user`.
+    pub fn strangers_are_global(&self) -> bool {
+        self.configured_system_account().is_some()
+            && self.accounts.len() == 1
+            && self.authorization.no_auth_user.is_none()
+            && !self.places.has("authorization")
+    }
+
+    /// Users of accounts and those of `authorization` are one set. The single user is not among them.
     fn check_no_auth_user(&self) -> Option<ConfigError> {
         let (name, at) = self.authorization.no_auth_user.as_ref()?;
-        let users = &self.authorization.users;
-        let text = if users.is_empty() {
+        let of_accounts = self.accounts.iter().flat_map(|account| &account.users);
+        let mut users = self
+            .authorization
+            .users
+            .iter()
+            .chain(of_accounts)
+            .peekable();
+        let text = if users.peek().is_none() {
             format!("\"no_auth_user\" is {name:?}, but there are no users")
-        } else if users.iter().all(|user| user.name != *name) {
+        } else if users.all(|user| user.id() != *name) {
             format!("\"no_auth_user\" is {name:?}, who is not among the users")
         } else {
             return None;
@@ -68,6 +92,20 @@ impl Config {
         Some(ConfigError {
             at: at.clone(),
             text,
+        })
+    }
+
+    /// The global account may be the system account, too.
+    fn check_system_account(&self) -> Option<ConfigError> {
+        let (name, at) = self.system_account.as_ref()?;
+        if name == "$G" || self.accounts.iter().any(|account| account.name == *name) {
+            return None;
+        }
+        Some(ConfigError {
+            at: at.clone(),
+            text: format!(
+                "\"system_account\" is {name:?}, but there is no such account in \"accounts\""
+            ),
         })
     }
 }

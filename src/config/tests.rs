@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use expect_test::{Expect, expect, expect_file};
+use expect_test::{Expect, ExpectFile, expect, expect_file};
 use proptest::prelude::*;
 
 use super::{Config, ConfigError, Loaded, load_with};
@@ -27,7 +27,7 @@ fn load(
     )
 }
 
-fn load_text(text: &str) -> Result<Loaded, Vec<ConfigError>> {
+pub(super) fn load_text(text: &str) -> Result<Loaded, Vec<ConfigError>> {
     load(
         &HashMap::from([("main.conf".to_owned(), text.to_owned())]),
         &HashMap::new(),
@@ -50,9 +50,17 @@ struct Case {
 /// `UPDATE_EXPECT=1` writes gannet's sentences, never the oracle's verdicts.
 #[test]
 fn verdicts_of_the_oracle() {
-    let text = include_str!("cases.txt");
+    let surprises = verdicts(include_str!("cases.txt"), &expect_file!["cases.txt"]);
+    expect![[r#"
+        no value on the line of a separator: oracle error 2, gannet main.conf:1:1: the key "port" has no value
+        no path after include: oracle error 3, gannet main.conf:2:8: expected the path of a file after "include"
+    "#]].assert_eq(&surprises);
+}
+
+/// Holds the cases of a file against gannet's sentences; gives those whose verdict is not the one the file expects.
+pub(super) fn verdicts(text: &str, file: &ExpectFile) -> String {
     let (head, cases) = parse_cases(text);
-    assert!(cases.len() > 300);
+    assert!(cases.len() > 300, "the file was read");
     let (mut rendered, mut surprises) = (head, String::new());
     for case in &cases {
         let outcome = load(&case.files, &case.env);
@@ -62,11 +70,8 @@ fn verdicts_of_the_oracle() {
         }
         rendered += &format!("{}--- gannet\n{said}\n", case.source);
     }
-    expect![[r#"
-        no value on the line of a separator: oracle error 2, gannet main.conf:1:1: the key "port" has no value
-        no path after include: oracle error 3, gannet main.conf:2:8: expected the path of a file after "include"
-    "#]].assert_eq(&surprises);
-    expect_file!["cases.txt"].assert_eq(&rendered);
+    file.assert_eq(&rendered);
+    surprises
 }
 
 fn parse_cases(text: &str) -> (String, Vec<Case>) {
@@ -120,7 +125,7 @@ fn real_text(text: &str) -> String {
     text.replace('␍', "\r").replace('␀', "\0")
 }
 
-fn render(outcome: &Result<Loaded, Vec<ConfigError>>) -> String {
+pub(super) fn render(outcome: &Result<Loaded, Vec<ConfigError>>) -> String {
     let mut lines = String::new();
     let (errors, sort) = match outcome {
         Ok(loaded) if loaded.warnings.is_empty() => return "ok\n".to_owned(),
@@ -148,7 +153,7 @@ fn agrees(case: &Case, outcome: &Result<Loaded, Vec<ConfigError>>) -> bool {
 }
 
 /// The lines of the loaded configuration that are not those of an empty one.
-fn check(text: &str, expected: Expect) {
+pub(super) fn check(text: &str, expected: Expect) {
     let loaded = match load_text(text) {
         Ok(loaded) => loaded,
         Err(errors) => return expected.assert_eq(&render(&Err(errors))),
@@ -341,86 +346,88 @@ fn users_and_their_permissions() {
         }
         ",
         expect![[r#"
-                    default_permissions: Some(
+            default_permissions: Some(
+                Permissions {
+                    publish: Rules {
+                        allow: Some(
+                            [
+                                Rule {
+                                    subject: "x",
+                                    queue: None,
+                                    at: main.conf:4:43,
+                                },
+                            ],
+                        ),
+                        deny: [],
+                    },
+                    subscribe: Rules {
+                        allow: None,
+                        deny: [],
+                    },
+                    responses: None,
+                },
+            ),
+            users: [
+                User {
+                    name: "a",
+                    nkey: None,
+                    password: [secret],
+                    permissions: Some(
                         Permissions {
                             publish: Rules {
                                 allow: Some(
                                     [
                                         Rule {
-                                            subject: "x",
+                                            subject: "foo",
                                             queue: None,
-                                            at: main.conf:4:43,
+                                            at: main.conf:6:49,
+                                        },
+                                        Rule {
+                                            subject: "bar.*",
+                                            queue: None,
+                                            at: main.conf:6:54,
                                         },
                                     ],
                                 ),
                                 deny: [],
                             },
                             subscribe: Rules {
-                                allow: None,
+                                allow: Some(
+                                    [
+                                        Rule {
+                                            subject: "baz",
+                                            queue: Some(
+                                                "q",
+                                            ),
+                                            at: main.conf:6:75,
+                                        },
+                                    ],
+                                ),
                                 deny: [],
                             },
                             responses: None,
                         },
                     ),
-                    users: [
-                        User {
-                            name: "a",
-                            password: [secret],
-                            permissions: Some(
-                                Permissions {
-                                    publish: Rules {
-                                        allow: Some(
-                                            [
-                                                Rule {
-                                                    subject: "foo",
-                                                    queue: None,
-                                                    at: main.conf:6:49,
-                                                },
-                                                Rule {
-                                                    subject: "bar.*",
-                                                    queue: None,
-                                                    at: main.conf:6:54,
-                                                },
-                                            ],
-                                        ),
-                                        deny: [],
-                                    },
-                                    subscribe: Rules {
-                                        allow: Some(
-                                            [
-                                                Rule {
-                                                    subject: "baz",
-                                                    queue: Some(
-                                                        "q",
-                                                    ),
-                                                    at: main.conf:6:75,
-                                                },
-                                            ],
-                                        ),
-                                        deny: [],
-                                    },
-                                    responses: None,
-                                },
-                            ),
-                            connection_types: [],
-                            at: main.conf:6:13,
-                        },
-                        User {
-                            name: "b",
-                            password: [secret],
-                            permissions: None,
-                            connection_types: [
-                                "STANDARD",
-                            ],
-                            at: main.conf:7:13,
-                        },
+                    connection_types: [],
+                    at: main.conf:6:13,
+                },
+                User {
+                    name: "b",
+                    nkey: None,
+                    password: [secret],
+                    permissions: None,
+                    connection_types: [
+                        "STANDARD",
                     ],
-                    no_auth_user: Some(
-                        (
-                            "b",
-                            main.conf:2:9,
-                        ),
-                    ),
+                    at: main.conf:7:13,
+                },
+            ],
+            no_auth_user: Some(
+                (
+                    "b",
+                    main.conf:2:9,
+                ),
+            ),
         "#]],
     );
 }
@@ -683,7 +690,7 @@ fn random_text() -> impl Strategy<Value = String> {
 }
 
 /// Lines and columns are those of a character of the file, or of its end.
-fn assert_inside(files: &HashMap<String, String>, error: &ConfigError) {
+pub(super) fn assert_inside(files: &HashMap<String, String>, error: &ConfigError) {
     let text = &files[&*error.at.file];
     let line = text.split('\n').nth(error.at.line as usize - 1);
     let columns = line.map_or(0, |line| line.chars().count() as u32 + 1);

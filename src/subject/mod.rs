@@ -38,7 +38,7 @@ mod trie;
 mod tests;
 
 pub use pattern::{
-    has_wildcard, is_pattern, is_subscribable, is_subset, overlaps, pattern_matches,
+    has_wildcard, intersection, is_pattern, is_subscribable, is_subset, overlaps, pattern_matches,
 };
 pub use set::{PatternId, PatternSet};
 pub use subject::{has_empty_token, is_literal, token_count, tokens};

@@ -92,3 +92,28 @@ pub fn overlaps(a: &[u8], b: &[u8]) -> bool {
         }
     }
 }
+
+/// The pattern of the subjects that match both; `None` if there are none. Both must be valid.
+pub fn intersection(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
+    let mut out: Vec<&[u8]> = Vec::new();
+    let (mut left, mut right) = (tokens(a), tokens(b));
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return Some(out.join(&b'.')),
+            (None, _) | (_, None) => return None,
+            (Some(REST), Some(token)) => {
+                out.push(token);
+                out.extend(right.by_ref());
+                return Some(out.join(&b'.'));
+            }
+            (Some(token), Some(REST)) => {
+                out.push(token);
+                out.extend(left.by_ref());
+                return Some(out.join(&b'.'));
+            }
+            (Some(ANY), Some(token)) | (Some(token), Some(ANY)) => out.push(token),
+            (Some(a), Some(b)) if a == b => out.push(a),
+            _ => return None,
+        }
+    }
+}

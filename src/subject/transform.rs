@@ -65,7 +65,15 @@ impl Transform {
     /// # Errors
     /// The first thing that is wrong with source or destination.
     pub fn strict(source: &str, destination: &str) -> Result<Transform, TransformError> {
-        let transform = Transform::compile(source, &number_wildcards(destination))?;
+        let whole = |error: TransformError| match error.kind {
+            // A `*` has been given a number that is not in the file.
+            kind @ (TransformErrorKind::NoWildcards
+            | TransformErrorKind::NoSuchWildcard(..)
+            | TransformErrorKind::RestOnOneSide) => kind.at(destination),
+            _ => error,
+        };
+        let transform =
+            Transform::compile(source, &number_wildcards(destination)).map_err(whole)?;
         let mut placeholders = 0;
         for function in transform.functions() {
             if !matches!(function, Function::Token { .. }) {

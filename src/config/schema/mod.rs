@@ -4,14 +4,22 @@
 //! A section of the configuration is a file here: `settings` is the outermost level, and each section
 //! that it hands over to (`authorization`, …) reads its own map with the helpers below.
 
+mod accounts;
 mod authorization;
+mod exports;
+mod imports;
+mod mappings;
+mod nkey;
 mod permissions;
 mod refused;
 mod settings;
+mod users;
+
+use std::collections::HashSet;
 
 use super::parser::{self, Parsed};
 use super::value::{Entry, Kind, Map, Value};
-use super::{Config, ConfigError, Position, duration};
+use super::{Config, ConfigError, Position, check, duration};
 
 /// What came of a tree.
 pub(super) struct Checked {
@@ -26,9 +34,13 @@ pub(super) fn check(parsed: &Parsed) -> Checked {
         config: Config::default(),
         errors: Vec::new(),
         warnings: Vec::new(),
+        doubtful: HashSet::new(),
+        doubt_all: parsed.partial,
         parsed,
     };
     settings::read(&mut schema, &parsed.map);
+    users::check_together(&mut schema);
+    schema.check_accounts();
     Checked {
         config: schema.config,
         errors: schema.errors,
@@ -41,6 +53,10 @@ struct Schema<'p> {
     config: Config,
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
+    /// Accounts with errors: what others say of them is not held against those.
+    doubtful: HashSet<String>,
+    /// The accounts may be others than those that were read.
+    doubt_all: bool,
     /// What is known of the file beside its tree.
     parsed: &'p Parsed,
 }
@@ -72,6 +88,15 @@ impl<'v> Field<'v> {
 }
 
 impl Schema<'_> {
+    /// What can only be seen of all accounts together.
+    fn check_accounts(&mut self) {
+        if !self.doubt_all {
+            let doubtful = |name: &str| self.doubtful.contains(name);
+            self.errors
+                .append(&mut check::accounts(&self.config, &doubtful));
+        }
+    }
+
     fn error(&mut self, at: &Position, text: String) {
         self.errors.push(ConfigError {
             at: at.clone(),
@@ -95,6 +120,16 @@ impl Schema<'_> {
                 format!("{:?} must be {expected}, not {noun}", field.name),
             );
         }
+    }
+
+    fn not_a_subject(&mut self, at: &Position, text: &str) {
+        self.error(at, format!("{text:?} is not a valid subject"));
+    }
+
+    /// Whether a setting of the outermost level is in the file.
+    fn has(&self, setting: &str) -> bool {
+        let mut names = self.parsed.map.iter().map(|(name, _)| name);
+        names.any(|name| name.to_lowercase() == setting)
     }
 
     /// Nobody knows this field; if it is a variable, that is as it should be.

@@ -4,6 +4,7 @@
 use super::{Field, Schema};
 use crate::config::value::{Kind, Map};
 use crate::config::{Permissions, Position, Responses, Rule, Rules, duration};
+use crate::subject::is_pattern;
 
 const FIELDS: &[&str] = &[
     "publish",
@@ -83,7 +84,7 @@ fn list(schema: &mut Schema<'_>, field: Field<'_>, queues: Queues) -> Vec<Rule> 
 }
 
 fn rule(schema: &mut Schema<'_>, text: &str, at: &Position, queues: Queues) -> Option<Rule> {
-    if is_pattern(text) {
+    if is_pattern(text.as_bytes()) {
         return Some(Rule {
             subject: text.to_owned(),
             queue: None,
@@ -96,14 +97,14 @@ fn rule(schema: &mut Schema<'_>, text: &str, at: &Position, queues: Queues) -> O
         _ => None,
     };
     let Some((subject, queue)) = pair else {
-        schema.error(at, format!("{text:?} is not a valid subject"));
+        schema.not_a_subject(at, text);
         return None;
     };
-    if !is_pattern(subject) {
-        schema.error(at, format!("{subject:?} is not a valid subject"));
+    if !is_pattern(subject.as_bytes()) {
+        schema.not_a_subject(at, subject);
         return None;
     }
-    if !is_pattern(queue) {
+    if !is_pattern(queue.as_bytes()) {
         schema.error(at, format!("{queue:?} is not a valid queue group"));
         return None;
     }
@@ -160,16 +161,4 @@ fn expires_ms(schema: &mut Schema<'_>, field: Field<'_>) -> Option<i64> {
         schema.not_a_duration(field);
     }
     expires.map(duration::to_ms)
-}
-
-/// Whether a text can be a pattern: no empty token, no white space, nothing after `>`.
-fn is_pattern(text: &str) -> bool {
-    let mut tokens = text.split('.').peekable();
-    let mut valid = true;
-    while let Some(token) = tokens.next() {
-        let white = token.contains(['\t', '\n', '\x0c', '\r', ' ']);
-        let open_end = token == ">" && tokens.peek().is_some();
-        valid &= !token.is_empty() && !white && !open_end;
-    }
-    valid
 }

@@ -2,7 +2,7 @@
 //! Never reads into a section: each has its own file.
 
 use super::refused::{LATER, NEVER};
-use super::{Field, Schema, authorization};
+use super::{Field, Schema, accounts, authorization, mappings};
 use crate::config::host_port;
 use crate::config::value::{Kind, Map};
 
@@ -10,6 +10,7 @@ use crate::config::value::{Kind, Map};
 type Setting = (&'static [&'static str], fn(&mut Schema<'_>, Field<'_>));
 
 const SETTINGS: &[Setting] = &[
+    (&["accounts"], accounts::read),
     (&["authorization"], authorization::read),
     (&["client_advertise"], |s, f| {
         set_text(s, f, |s, v| s.config.client_advertise = v)
@@ -36,6 +37,7 @@ const SETTINGS: &[Setting] = &[
     (&["logtime_utc"], |s, f| {
         set_bool(s, f, |s, v| s.config.log.utc = v)
     }),
+    (&["mappings", "maps"], mappings::read),
     (&["max_connections", "max_conn"], max_connections),
     (&["max_control_line"], |s, f| {
         set_size(s, f, |s, v| s.config.limits.control_line_bytes_max = v);
@@ -59,6 +61,9 @@ const SETTINGS: &[Setting] = &[
     (&["no_header_support"], |s, f| {
         set_bool(s, f, |s, v| s.config.limits.no_header_support = v);
     }),
+    (&["no_system_account", "no_system", "no_sys_acc"], |s, f| {
+        set_bool(s, f, |s, v| s.config.no_system_account = v)
+    }),
     (&["pid_file", "pidfile"], |s, f| {
         set_text(s, f, |s, v| s.config.pid_file = v.map(Into::into));
     }),
@@ -71,6 +76,7 @@ const SETTINGS: &[Setting] = &[
         set_text(s, f, |s, v| s.config.ports_file_dir = v.map(Into::into));
     }),
     (&["server_name"], server_name),
+    (&["system_account", "system"], accounts::system_account),
     (&["trace"], |s, f| {
         set_bool(s, f, |s, v| s.config.log.trace = v)
     }),

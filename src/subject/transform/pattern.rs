@@ -1,7 +1,7 @@
 //! Owns what a transform does to whole patterns: which subjects come out, and from which they come.
 //! Never applies it to a single subject.
 
-use super::super::pattern::{ANY, REST};
+use super::super::pattern::{ANY, REST, intersection};
 use super::super::subject::tokens;
 use super::function::Function;
 use super::{Part, Transform};
@@ -108,30 +108,5 @@ impl Transform {
             wanted.push(REST);
         }
         Preimage::Pattern(wanted.join(&b'.'))
-    }
-}
-
-/// The pattern of the subjects that match both; `None` if there are none.
-fn intersection(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
-    let mut out: Vec<&[u8]> = Vec::new();
-    let (mut left, mut right) = (tokens(a), tokens(b));
-    loop {
-        match (left.next(), right.next()) {
-            (None, None) => return Some(out.join(&b'.')),
-            (None, _) | (_, None) => return None,
-            (Some(REST), Some(token)) => {
-                out.push(token);
-                out.extend(right.by_ref());
-                return Some(out.join(&b'.'));
-            }
-            (Some(token), Some(REST)) => {
-                out.push(token);
-                out.extend(left.by_ref());
-                return Some(out.join(&b'.'));
-            }
-            (Some(ANY), Some(token)) | (Some(token), Some(ANY)) => out.push(token),
-            (Some(a), Some(b)) if a == b => out.push(a),
-            _ => return None,
-        }
     }
 }
