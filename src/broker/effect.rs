@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use crate::account::AccountId;
+use crate::account::{AccountId, Space};
 
 use super::run::{Message, Run};
 
@@ -118,13 +118,28 @@ pub enum Scope {
 pub enum Record {
     /// Messages for the other shard's subscribers.
     Deliver {
-        /// Whose subject space.
-        account: AccountId,
+        /// Where the subject is looked up.
+        space: Space,
         /// Who published.
         origin: Origin,
         /// Who gets them.
         scope: Scope,
         /// Their subject.
+        subject: Span,
+        /// Do they carry headers?
+        headers: bool,
+        /// First message in the batch's list.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Answers to a request that was made through the receiving shard; the subject is the one that it gave.
+    Answer {
+        /// Who answers: the service's account.
+        account: AccountId,
+        /// Whose connection.
+        origin: Origin,
+        /// The subject of the answer.
         subject: Span,
         /// Do they carry headers?
         headers: bool,

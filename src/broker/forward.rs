@@ -1,6 +1,6 @@
 //! Runs to other shards and from them, and their interest. Owns the meaning of records, not their queue.
 
-use crate::account::AccountId;
+use crate::account::Space;
 
 use super::effect::{Batch, Effect, Origin, Outlet, Record, Scope};
 use super::matching::{Group, Match};
@@ -9,18 +9,12 @@ use super::{Broker, interest};
 
 impl Broker {
     /// Adds a run to the batch of every shard with plain subscriptions.
-    pub(super) fn forward_plain(
-        &mut self,
-        found: &Match,
-        account: AccountId,
-        origin: Origin,
-        run: &Run<'_>,
-    ) {
+    pub(super) fn forward_plain(&mut self, found: &Match, origin: Origin, run: &Run<'_>) {
         let mut left = found.remote_plain;
         while left != 0 {
             let shard = left.trailing_zeros() as usize;
             left &= left - 1;
-            add_run(&mut self.batches[shard], account, origin, run, |_| {
+            add_run(&mut self.batches[shard], found.space(), origin, run, |_| {
                 Scope::Plain
             });
         }
@@ -38,15 +32,13 @@ impl Broker {
         let Some(shard) = pick_shard(&group.remote, pick, 0) else {
             return false;
         };
-        let account = found.account();
-        let name = self.accounts[account.0 as usize].queue_name(group.queue);
         add_run(
             &mut self.batches[usize::from(shard)],
-            account,
+            found.space(),
             origin,
             one,
             |batch| Scope::Queue {
-                name: batch.put(name),
+                name: batch.put(&group.name),
                 tried: 0,
             },
         );
@@ -66,9 +58,12 @@ impl Broker {
                     let (pattern, queue) = (batch.get(pattern), queue.map(|name| batch.get(name)));
                     self.accounts[account.0 as usize].set_remote(from, pattern, queue, count);
                     self.interest_changed(account, pattern);
+                    if count == 0 {
+                        self.forget_answers(account, pattern);
+                    }
                 }
                 Record::Deliver {
-                    account,
+                    space,
                     origin,
                     scope,
                     subject,
@@ -84,10 +79,10 @@ impl Broker {
                         messages,
                     };
                     match scope {
-                        Scope::Plain => self.deliver_forwarded(account, &run, origin, out),
+                        Scope::Plain => self.deliver_forwarded(space, &run, origin, out),
                         Scope::Queue { name, tried } => {
                             self.deliver_forwarded_queue(
-                                account,
+                                space,
                                 &run,
                                 origin,
                                 batch.get(name),
@@ -95,6 +90,24 @@ impl Broker {
                                 out,
                             );
                         }
+                    }
+                }
+                Record::Answer {
+                    account,
+                    origin,
+                    subject,
+                    headers,
+                    first,
+                    count,
+                } => {
+                    for at in first..first + count {
+                        let run = Run {
+                            bytes: &batch.bytes,
+                            subject: batch.get(subject),
+                            headers,
+                            messages: &batch.messages[at as usize..at as usize + 1],
+                        };
+                        self.answer(account, origin, &run, out);
                     }
                 }
                 Record::Hold(origin) => self.effects.push(Effect::Hold(origin)),
@@ -105,15 +118,15 @@ impl Broker {
 
     fn deliver_forwarded(
         &mut self,
-        account: AccountId,
+        space: Space,
         run: &Run<'_>,
         origin: Origin,
         out: &mut impl Outlet,
     ) {
         let mut cache = self.take_cache();
-        let generation = self.accounts[account.0 as usize].generation;
-        let found = cache.answer(account, run.subject, generation, |found| {
-            self.find_targets(account, run.subject, found);
+        let generation = self.accounts[space.account.0 as usize].generation;
+        let found = cache.answer(space, run.subject, generation, |found| {
+            self.find_targets(space, run.subject, found);
         });
         if found.interleaved {
             for at in 0..run.messages.len() {
@@ -130,27 +143,24 @@ impl Broker {
     /// that still has some is chosen; each is asked once.
     fn deliver_forwarded_queue(
         &mut self,
-        account: AccountId,
+        space: Space,
         run: &Run<'_>,
         origin: Origin,
         name: &[u8],
         tried: u64,
         out: &mut impl Outlet,
     ) {
-        let Some(queue) = self.accounts[account.0 as usize].find_queue(name) else {
-            return;
-        };
         let mut cache = self.take_cache();
-        let generation = self.accounts[account.0 as usize].generation;
-        let found = cache.answer(account, run.subject, generation, |found| {
-            self.find_targets(account, run.subject, found);
+        let generation = self.accounts[space.account.0 as usize].generation;
+        let found = cache.answer(space, run.subject, generation, |found| {
+            self.find_targets(space, run.subject, found);
         });
-        if let Some(group) = found.groups.iter().find(|group| group.queue == queue) {
+        if let Some(group) = found.groups.iter().find(|group| *group.name == *name) {
             for at in 0..run.messages.len() {
                 let one = run.only(at..at + 1);
                 let start = self.random_below((group.local.len() as u32).max(1)) as usize;
                 if !self.deliver_member(found, group, start, &one, origin, out) {
-                    self.pick_again(account, group, &one, origin, name, tried);
+                    self.pick_again(space, group, &one, origin, tried);
                 }
             }
         }
@@ -160,11 +170,10 @@ impl Broker {
 
     fn pick_again(
         &mut self,
-        account: AccountId,
+        space: Space,
         group: &Group,
         one: &Run<'_>,
         origin: Origin,
-        name: &[u8],
         tried: u64,
     ) {
         let tried = tried | 1 << self.place.index;
@@ -178,11 +187,11 @@ impl Broker {
         if let Some(shard) = pick_shard(&group.remote, pick, tried) {
             add_run(
                 &mut self.batches[usize::from(shard)],
-                account,
+                space,
                 origin,
                 one,
                 |batch| Scope::Queue {
-                    name: batch.put(name),
+                    name: batch.put(&group.name),
                     tried,
                 },
             );
@@ -208,7 +217,7 @@ fn pick_shard(remote: &[(u8, u32)], mut pick: u32, tried: u64) -> Option<u8> {
 
 fn add_run(
     batch: &mut Batch,
-    account: AccountId,
+    space: Space,
     origin: Origin,
     run: &Run<'_>,
     scope: impl FnOnce(&mut Batch) -> Scope,
@@ -218,7 +227,7 @@ fn add_run(
     let first = batch.put_messages(run);
     let count = run.messages.len() as u32;
     batch.records.push(Record::Deliver {
-        account,
+        space,
         origin,
         scope,
         subject,

@@ -1,14 +1,16 @@
 //! The answer to "who gets this subject", and a cache of such answers. Never delivers.
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::account::AccountId;
+use crate::account::table::ServiceHop;
+use crate::account::{AccountId, Space};
 
 use super::effect::ConnId;
-use super::interest::{QueueId, SubId};
+use super::interest::SubId;
 use super::outbox::Prefix;
 
 /// Sets of the cache, a power of two: a hot working set of some ten thousand subjects fits.
@@ -41,8 +43,8 @@ pub struct Target {
 /// A queue group that gets one copy of each message.
 #[derive(Debug)]
 pub struct Group {
-    /// The group.
-    pub queue: QueueId,
+    /// The group, in whatever accounts its members are.
+    pub name: Box<[u8]>,
     /// Its members here.
     pub local: Vec<Target>,
     /// Its members elsewhere: shard and how many.
@@ -62,11 +64,11 @@ impl Group {
 #[derive(Debug, Default)]
 pub struct Match {
     generation: u64,
-    account: Option<AccountId>,
+    space: Option<Space>,
     subject_len: u32,
     /// One connection gets the subject on several subscriptions: order among them is message by message.
     pub interleaved: bool,
-    /// A subscription here has a maximum.
+    /// Messages must be taken one by one: a subscription here has a maximum, or other accounts are asked.
     pub counted: bool,
     /// One plain subscription here is all there is.
     pub solo: bool,
@@ -76,7 +78,45 @@ pub struct Match {
     pub plain: SmallVec<[Target; 2]>,
     /// Queue groups, here and elsewhere.
     pub groups: Vec<Group>,
+    /// Services of other accounts that take it.
+    pub calls: Vec<Arc<Call>>,
     text: SmallVec<[u8; TEXT_INLINE]>,
+}
+
+/// A service of another account that takes a subject.
+#[derive(Debug)]
+pub struct Call {
+    /// The account.
+    pub account: AccountId,
+    /// The subject there.
+    pub subject: Box<[u8]>,
+    /// Tell the service who asks.
+    pub share: bool,
+    /// More than one answer may come.
+    pub many_answers: bool,
+    /// How long answers are waited for, milliseconds.
+    pub threshold_ms: u64,
+}
+
+/// How long the oracle waits for answers where the export says nothing.
+const THRESHOLD_MS_DEFAULT: u64 = 120_000;
+
+impl Call {
+    /// A request on `subject` that takes this hop.
+    pub fn new(hop: &ServiceHop, subject: &[u8]) -> Self {
+        let mut there = Vec::new();
+        match &hop.transform {
+            None => there.extend_from_slice(subject),
+            Some(transform) => transform.apply(subject, 0, &mut there),
+        }
+        Call {
+            account: hop.to,
+            subject: there.into(),
+            share: hop.share,
+            many_answers: hop.many_answers,
+            threshold_ms: hop.threshold_ms.unwrap_or(THRESHOLD_MS_DEFAULT),
+        }
+    }
 }
 
 /// Text kept in the answer itself: a usual subject with one subscriber, and [`PREFIX_SLACK`].
@@ -86,9 +126,9 @@ const TEXT_INLINE: usize = 80;
 const VERB: &[u8] = b"HMSG ";
 
 impl Match {
-    /// Whose subject space it speaks of.
-    pub fn account(&self) -> AccountId {
-        self.account.expect("an answer that was built")
+    /// Which space it speaks of.
+    pub fn space(&self) -> Space {
+        self.space.expect("an answer that was built")
     }
 
     fn subject(&self) -> &[u8] {
@@ -98,12 +138,13 @@ impl Match {
     }
 
     /// Empties it for another subject; keeps the memory.
-    pub fn reset(&mut self, account: AccountId, subject: &[u8], generation: u64) {
-        self.account = Some(account);
+    pub fn reset(&mut self, space: Space, subject: &[u8], generation: u64) {
+        self.space = Some(space);
         self.generation = generation;
         self.subject_len = subject.len() as u32;
         self.plain.clear();
         self.groups.clear();
+        self.calls.clear();
         self.remote_plain = 0;
         self.interleaved = false;
         self.counted = false;
@@ -118,9 +159,10 @@ impl Match {
         self.text.push(b' ');
     }
 
-    /// A target of this match, with its prefix written.
+    /// A target of this match, with its prefix written. `seen` is the subject it sees, where that is another.
     pub fn target(
         &mut self,
+        seen: Option<&[u8]>,
         conn: ConnId,
         sub: SubId,
         sid: &[u8],
@@ -128,15 +170,19 @@ impl Match {
         careful: bool,
     ) -> Target {
         let begun = VERB.len() + self.subject_len as usize + 1;
-        let prefix = if self.text.len() == begun {
+        let prefix = if self.text.len() == begun && seen.is_none() {
             0
         } else {
             self.text.len()
         };
-        if prefix > 0 {
-            for at in 0..begun {
-                self.text.push(self.text[at]);
+        match seen {
+            Some(seen) => self.begin_prefix(seen),
+            None if prefix > 0 => {
+                for at in 0..begun {
+                    self.text.push(self.text[at]);
+                }
             }
+            None => {}
         }
         self.text.extend_from_slice(sid);
         self.text.push(b' ');
@@ -153,6 +199,7 @@ impl Match {
 
     /// Ends the building.
     pub fn finish(&mut self) {
+        self.counted |= !self.calls.is_empty();
         self.text.resize(self.text.len() + PREFIX_SLACK, 0);
         let locals = self.groups.iter().flat_map(|group| &group.local);
         let mut conns: SmallVec<[ConnId; 8]> = self
@@ -167,6 +214,7 @@ impl Match {
             && self.groups.is_empty()
             && self.remote_plain == 0
             && !self.counted;
+        debug_assert!(self.counted || self.calls.is_empty());
     }
 
     /// `HMSG subject sid ` or `MSG subject sid `.
@@ -189,7 +237,7 @@ struct Set {
     slots: [Option<Box<Match>>; WAYS],
 }
 
-/// Answers by (account, subject), four to a set.
+/// Answers by (space, subject), four to a set.
 #[derive(Debug)]
 pub struct MatchCache {
     sets: Vec<Set>,
@@ -207,10 +255,10 @@ impl MatchCache {
 
     /// Set and tag of a subject; a tag is never 0.
     #[inline]
-    fn place(&self, account: AccountId, subject: &[u8]) -> (usize, u32) {
+    fn place(&self, space: Space, subject: &[u8]) -> (usize, u32) {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(subject);
-        let hash = hasher.finish() ^ u64::from(account.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = hasher.finish() ^ u64::from(space.key()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (hash as usize & (SETS - 1), (hash >> 32) as u32 | 1)
     }
 
@@ -218,17 +266,17 @@ impl MatchCache {
     #[inline]
     pub fn answer(
         &mut self,
-        account: AccountId,
+        space: Space,
         subject: &[u8],
         generation: u64,
         build: impl FnOnce(&mut Match),
     ) -> &Match {
-        let (set, tag) = self.place(account, subject);
+        let (set, tag) = self.place(space, subject);
         let way = way_of(&self.sets[set].tags, tag);
         let known = way < WAYS
             && self.sets[set].slots[way].as_ref().is_some_and(|found| {
                 found.generation == generation
-                    && found.account == Some(account)
+                    && found.space == Some(space)
                     && found.subject() == subject
             });
         if known {
@@ -262,15 +310,15 @@ impl MatchCache {
     }
 
     /// Forgets the answer about one subject: a literal subscription came or went.
-    pub fn forget(&mut self, account: AccountId, subject: &[u8]) {
-        let (set, tag) = self.place(account, subject);
+    pub fn forget(&mut self, space: Space, subject: &[u8]) {
+        let (set, tag) = self.place(space, subject);
         let way = way_of(&self.sets[set].tags, tag);
         if way < WAYS
             && let Some(found) = &mut self.sets[set].slots[way]
-            && found.account == Some(account)
+            && found.space == Some(space)
             && found.subject() == subject
         {
-            found.account = None;
+            found.space = None;
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod outbox;
 pub mod peer;
 pub mod publish;
 pub mod run;
+pub mod services;
 pub mod subscribe;
 
 use std::hash::BuildHasher;
@@ -23,6 +24,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 
+use crate::account::table::RoutingTable;
 use crate::account::{AccountId, GLOBAL};
 use crate::auth::{Permissions, ResponseTracker};
 use crate::proto::handshake::ConnectOptions;
@@ -32,6 +34,7 @@ use interest::{Interest, SHARDS_MAX, Sub, SubId};
 use matching::MatchCache;
 use outbox::{Chunk, ChunkPool};
 use peer::{Peer, Traffic};
+use services::Answers;
 
 /// How far a connection may fall behind.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +77,9 @@ pub struct ShardPlace {
 pub struct Broker {
     place: ShardPlace,
     pending: PendingLimits,
+    table: Arc<RoutingTable>,
     accounts: Vec<Interest>,
+    answers: Answers,
     peers: Vec<Option<Box<Peer>>>,
     subs: Slab<Sub>,
     limits: HashMap<SubId, u64>,
@@ -102,7 +107,9 @@ impl Broker {
         Broker {
             place,
             pending,
+            table: Arc::default(),
             accounts: vec![Interest::new(seed)],
+            answers: Answers::new(place, seed),
             peers: Vec::new(),
             subs: Slab::new(),
             limits: HashMap::new(),
@@ -124,6 +131,30 @@ impl Broker {
     /// Tells the core what time it is, in milliseconds from any start.
     pub fn set_time(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.answers.expire(now_ms);
+    }
+
+    /// The tables of the accounts, from now on. Accounts keep their numbers from one table to the next.
+    pub fn set_table(&mut self, table: Arc<RoutingTable>) {
+        while self.accounts.len() < table.len() {
+            self.accounts.push(Interest::new(self.seed));
+        }
+        self.table = table;
+        for interest in &mut self.accounts {
+            interest.generation += 1;
+        }
+    }
+
+    /// Puts a connection without subscriptions into an account; the global one if there is none of this name.
+    pub fn set_account(&mut self, conn: ConnId, name: &str) {
+        let account = self.table.find(name).unwrap_or(GLOBAL);
+        let mapped = self.table.account(account).has_mappings();
+        if self.peer(conn).account != account {
+            self.unsubscribe_all(conn);
+        }
+        let peer = self.peer(conn);
+        peer.account = account;
+        peer.mapped = mapped;
     }
 
     /// A connection has come.

@@ -27,6 +27,19 @@ impl std::ops::AddAssign for Traffic {
     }
 }
 
+/// What services of other accounts are told of who asks: JSON, made when the client connects.
+#[derive(Debug, Default)]
+pub struct Who {
+    /// With `share`: everything before the account's name, ending with a comma.
+    pub before: String,
+    /// With `share`: everything between the account's name and the round trip, beginning with a comma.
+    pub between: String,
+    /// With `share`: everything behind the round trip, beginning with a comma.
+    pub behind: String,
+    /// The client's round trip, ns.
+    pub rtt_ns: u64,
+}
+
 /// The delivery side of a connection.
 #[derive(Debug)]
 pub struct Peer {
@@ -46,6 +59,10 @@ pub struct Peer {
     pub no_responders: bool,
     /// CONNECT `verbose`: +OK for everything.
     pub verbose: bool,
+    /// Its account has mappings.
+    pub mapped: bool,
+    /// What a service of another account is told of it.
+    pub who: Option<Box<Who>>,
     /// It is being closed: nothing more is delivered to it.
     pub closing: bool,
     /// It is in the list of connections to flush.
@@ -76,6 +93,8 @@ impl Peer {
             echo: true,
             no_responders: false,
             verbose: false,
+            mapped: false,
+            who: None,
             closing: false,
             dirty: false,
             permissions: None,

@@ -1,19 +1,24 @@
 //! One publish, a straight line: permission, match, deliver here, forward there, no-responders.
 
-use crate::account::AccountId;
+use std::sync::Arc;
+
+use crate::account::{AccountId, Space};
 use crate::auth::permission::{reply_is_reserved, subject_is_reserved};
 
 use super::Broker;
 use super::effect::{ConnId, Origin, Outlet};
 use super::interest::NONE;
-use super::matching::{Group, Match, Target};
+use super::matching::{Call, Group, Match, Target};
 use super::run::{Message, Run};
+use super::services::{Asker, is_answer};
 
 /// Why a publish was refused; the session tells the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Not allowed to publish on the subject.
     Subject,
+    /// Not allowed to publish on what the account's mappings make of the subject.
+    Mapped(Box<[u8]>),
     /// The reply is one that only the broker makes.
     Reply,
 }
@@ -33,7 +38,61 @@ impl Broker {
             .expect("an open connection");
         peer.received.messages += count;
         peer.received.bytes += bytes;
+        if peer.mapped {
+            return self.publish_mapped(conn, run, out);
+        }
+        self.publish_here(conn, run, out)
+    }
 
+    /// Publishes a run on what the account's mappings make of its subject.
+    #[cold]
+    fn publish_mapped(
+        &mut self,
+        conn: ConnId,
+        run: &Run<'_>,
+        out: &mut impl Outlet,
+    ) -> Result<(), Refusal> {
+        let account = self.peer(conn).account;
+        for at in 0..run.messages.len() {
+            let one = run.only(at..at + 1);
+            let Some(mapped) = self.mapped(account, run.subject) else {
+                self.publish_here(conn, &one, out)?;
+                continue;
+            };
+            let there = Run {
+                subject: &mapped,
+                ..one
+            };
+            self.publish_here(conn, &there, out)
+                .map_err(|refusal| match refusal {
+                    Refusal::Subject => Refusal::Mapped(mapped.as_slice().into()),
+                    other => other,
+                })?;
+        }
+        Ok(())
+    }
+
+    /// What the mappings of an account make of a subject; `None` leaves it as it is.
+    pub(super) fn mapped(&mut self, account: AccountId, subject: &[u8]) -> Option<Vec<u8>> {
+        let (chance, random) = (self.random_below(100), self.random_below(u32::MAX));
+        let mapping = self.table.account(account).mapping(subject)?;
+        let way = mapping.way(chance as u8)?;
+        let mut mapped = Vec::new();
+        way.apply(subject, random, &mut mapped);
+        Some(mapped)
+    }
+
+    /// Publishes a run on its subject.
+    #[inline(always)]
+    fn publish_here(
+        &mut self,
+        conn: ConnId,
+        run: &Run<'_>,
+        out: &mut impl Outlet,
+    ) -> Result<(), Refusal> {
+        let peer = self.peers[conn as usize]
+            .as_mut()
+            .expect("an open connection");
         if subject_is_reserved(run.subject, false) {
             return Err(Refusal::Subject);
         }
@@ -54,14 +113,19 @@ impl Broker {
             self.push(conn, b"+OK\r\n");
         }
 
-        match self.route(account, origin, run, out) {
+        let space = Space::of(account);
+        match self.route(space, origin, run, None, out) {
+            Some(_) if is_answer(run.subject) => self.pass_answers(account, origin, run, out),
             Some(true) => {}
             Some(false) if no_responders => self.tell_no_responders(conn, account, run),
             Some(false) => {}
             None => {
                 for at in 0..run.messages.len() {
                     let one = run.only(at..at + 1);
-                    if self.route(account, origin, &one, out) == Some(false) && no_responders {
+                    let delivered = self.route(space, origin, &one, None, out);
+                    if is_answer(run.subject) {
+                        self.pass_answers(account, origin, &one, out);
+                    } else if delivered == Some(false) && no_responders {
                         self.tell_no_responders(conn, account, &one);
                     }
                 }
@@ -70,21 +134,24 @@ impl Broker {
         Ok(())
     }
 
-    /// Match, deliver here, forward there. Tells whether anybody got the run; `None`, and nothing is done, where a
-    /// subscription may end in the middle of it: then its messages must be taken one by one.
+    /// Match, deliver here, forward there, ask other accounts. `asker` is who asked them first, where that is not the
+    /// publisher of the run. Tells whether anybody got the run; `None`, and nothing is done, where a
+    /// subscription may end in the middle of it, or other accounts are asked: then its messages must be taken one by one.
     #[inline]
-    fn route(
+    pub(super) fn route(
         &mut self,
-        account: AccountId,
+        space: Space,
         origin: Origin,
         run: &Run<'_>,
+        asker: Option<&Asker>,
         out: &mut impl Outlet,
     ) -> Option<bool> {
         let mut cache = self.take_cache();
-        let generation = self.accounts[account.0 as usize].generation;
-        let found = cache.answer(account, run.subject, generation, |found| {
-            self.find_targets(account, run.subject, found);
+        let generation = self.accounts[space.account.0 as usize].generation;
+        let found = cache.answer(space, run.subject, generation, |found| {
+            self.find_targets(space, run.subject, found);
         });
+        let calls = found.calls.clone();
         let delivered = if found.solo {
             Some(self.deliver_to(found, &found.plain[0], run, run.body_bytes(), origin, out))
         } else if found.counted && run.messages.len() > 1 {
@@ -92,21 +159,69 @@ impl Broker {
         } else {
             let mut delivered = self.deliver(found, run, origin, out);
             if found.remote_plain != 0 {
-                self.forward_plain(found, account, origin, run);
+                self.forward_plain(found, origin, run);
                 delivered = true;
             }
             Some(delivered)
         };
         self.put_cache(cache);
         self.end_expired();
-        delivered
+        match delivered {
+            Some(delivered) if !calls.is_empty() => {
+                Some(self.call(&calls, space.account, origin, run, asker, out) || delivered)
+            }
+            other => other,
+        }
+    }
+
+    /// Asks every service that takes the subject. Whether anybody was asked.
+    #[cold]
+    fn call(
+        &mut self,
+        calls: &[Arc<Call>],
+        from: AccountId,
+        origin: Origin,
+        run: &Run<'_>,
+        asker: Option<&Asker>,
+        out: &mut impl Outlet,
+    ) -> bool {
+        calls.iter().fold(false, |asked, call| {
+            self.request(call, from, origin, run, asker, out) || asked
+        })
     }
 
     /// Who gets a subject: asks every pattern that matches. The cache keeps the answer.
     #[cold]
-    pub(super) fn find_targets(&self, account: AccountId, subject: &[u8], found: &mut Match) {
+    pub(super) fn find_targets(&self, space: Space, subject: &[u8], found: &mut Match) {
+        let generation = self.accounts[space.account.0 as usize].generation;
+        found.reset(space, subject, generation);
+        self.find_in_account(space.account, subject, None, found);
+        let table = self.table.account(space.account);
+        if !space.across {
+            table.streams(subject, |hop| match &hop.transform {
+                None => self.find_in_account(hop.to, subject, None, found),
+                Some(transform) => {
+                    let mut seen = Vec::new();
+                    transform.apply(subject, 0, &mut seen);
+                    self.find_in_account(hop.to, &seen, Some(&seen), found);
+                }
+            });
+        }
+        table.services(subject, |hop| {
+            found.calls.push(Arc::new(Call::new(hop, subject)))
+        });
+        found.finish();
+    }
+
+    /// Who gets a subject in one account. `seen` is the subject, where it is not that of the answer.
+    fn find_in_account(
+        &self,
+        account: AccountId,
+        subject: &[u8],
+        seen: Option<&[u8]>,
+        found: &mut Match,
+    ) {
         let interest = &self.accounts[account.0 as usize];
-        found.reset(account, subject, interest.generation);
         interest.matches(subject, |pattern| {
             found.remote_plain |= interest.remote_plain(pattern);
             for (id, sub) in interest.local(pattern, &self.subs) {
@@ -124,10 +239,11 @@ impl Broker {
                 }
                 let careful = sub.limited || peer.responses.is_some() || peer.traced.is_some();
                 found.counted |= sub.limited;
-                let target = found.target(sub.conn, id, sub.sid.bytes(), peer.headers, careful);
+                let target =
+                    found.target(seen, sub.conn, id, sub.sid.bytes(), peer.headers, careful);
                 match queue {
                     None => found.plain.push(target),
-                    Some(_) => group_of(&mut found.groups, sub.queue).local.push(target),
+                    Some(name) => group_of(&mut found.groups, name).local.push(target),
                 }
             }
             for count in interest
@@ -135,7 +251,7 @@ impl Broker {
                 .iter()
                 .filter(|count| !count.remote.is_empty())
             {
-                let group = group_of(&mut found.groups, count.queue);
+                let group = group_of(&mut found.groups, interest.queue_name(count.queue));
                 for (shard, members) in &count.remote {
                     match group.remote.iter_mut().find(|(known, _)| known == shard) {
                         Some(known) => known.1 += members,
@@ -144,7 +260,6 @@ impl Broker {
                 }
             }
         });
-        found.finish();
     }
 
     /// Nobody got it: a client that asked to know gets a 503 on its own subscription to the reply.
@@ -195,13 +310,13 @@ impl Broker {
     }
 }
 
-fn group_of(groups: &mut Vec<Group>, queue: u32) -> &mut Group {
+fn group_of<'g>(groups: &'g mut Vec<Group>, name: &[u8]) -> &'g mut Group {
     let at = groups
         .iter()
-        .position(|group| group.queue == queue)
+        .position(|group| *group.name == *name)
         .unwrap_or_else(|| {
             groups.push(Group {
-                queue,
+                name: name.into(),
                 local: Vec::<Target>::new(),
                 remote: Vec::new(),
             });

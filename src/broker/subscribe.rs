@@ -1,6 +1,6 @@
 //! Subscriptions come and go: the tables of the connection and of the account, and what others are told.
 
-use crate::account::AccountId;
+use crate::account::{AccountId, Space};
 use crate::subject;
 
 use super::Broker;
@@ -139,6 +139,7 @@ impl Broker {
             self.announce(account, &pattern, queue.as_deref(), change.count);
         }
         self.interest(account).forget(sub.pattern, sub.queue);
+        self.forget_answers(account, &pattern);
     }
 
     /// Tells the other shards, in order with the deliveries, how many there are here now.
@@ -158,11 +159,15 @@ impl Broker {
 
     /// Cached matches that the pattern concerns are void.
     pub(super) fn interest_changed(&mut self, account: AccountId, pattern: &[u8]) {
+        for exporter in self.table.account(account).exporters_seen(pattern) {
+            self.accounts[exporter.0 as usize].generation += 1;
+        }
         if subject::has_wildcard(pattern) {
             self.interest(account).generation += 1;
         } else {
             let cache = self.cache.as_mut().expect("no answer is in use");
-            cache.forget(account, pattern);
+            cache.forget(Space::of(account), pattern);
+            cache.forget(Space::across(account), pattern);
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
+use crate::account::compiler::compile;
+use crate::account::table::RoutingTable;
 use crate::broker::{Broker, PendingLimits, ShardPlace};
 use crate::config::{Config, Spin};
 use crate::session::Context;
@@ -64,6 +66,7 @@ struct Start {
     node: Arc<Node>,
     jobs: Sender<VerifyJob>,
     inbox: Receiver<ToShard>,
+    table: Arc<RoutingTable>,
     greet: Sender<Result<Greeting, String>>,
     peers: Receiver<Vec<PeerHandle>>,
 }
@@ -80,6 +83,8 @@ pub fn start(
         config.limits.pending_bytes_max,
         config.limits.no_fast_producer_stall,
     );
+    let table = compile(config).map_err(|error| error.to_string())?;
+    let table = Arc::new(table);
     let (jobs_in, jobs) = mpsc::channel();
     let (greet, greetings) = mpsc::channel();
     let (ended, ends) = mpsc::channel();
@@ -100,6 +105,7 @@ pub fn start(
             node: node.clone(),
             jobs: jobs_in.clone(),
             inbox,
+            table: table.clone(),
             greet: greet.clone(),
             peers,
         };
@@ -205,11 +211,15 @@ fn shard_main<R: Ring>(start: Start, mut ring: R) -> Result<(), String> {
     if start.index == 0 {
         ring.accept(start.plan.listener);
     }
+    let mut broker = Broker::new(place, start.pending, start.plan.seed);
+    broker.set_table(start.table);
+    let mut context = start.context;
+    context.start_unix_ms = jiff::Timestamp::now().as_millisecond();
     let mut shard = Shard::new(Parts {
         index: start.index,
         ring,
-        context: start.context,
-        broker: Broker::new(place, start.pending, start.plan.seed),
+        context,
+        broker,
         mesh: start.mesh,
         node: start.node,
         jobs: start.jobs,

@@ -308,7 +308,12 @@ impl Client {
                 }
                 self.pong(context, broker);
             }
-            Op::Pong => self.heartbeat.pong(context.now_ms),
+            Op::Pong => {
+                self.heartbeat.pong(context.now_ms);
+                if let Some(who) = &mut broker.peer(self.conn).who {
+                    who.rtt_ns = self.heartbeat.round_trip_ns();
+                }
+            }
             Op::Connect(json) => return self.connect(context, broker, json),
             Op::Ok => {}
             Op::Info(json) => {

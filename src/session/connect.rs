@@ -3,6 +3,7 @@
 use crate::auth::{Denial, Identity, Outcome};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
+use crate::broker::peer::Who;
 use crate::proto::handshake::{self, ConnectRefusal};
 
 use super::client::{Client, Phase};
@@ -42,7 +43,7 @@ impl Client {
         self.heartbeat.connected(context, 0);
         match context.authenticator.without_connect() {
             Outcome::Accepted(identity) => {
-                self.admit(broker, identity);
+                self.admit(context, broker, identity);
                 None
             }
             Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
@@ -85,7 +86,7 @@ impl Client {
     }
 
     fn welcome(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
-        self.admit(broker, identity);
+        self.admit(context, broker, identity);
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);
         self.headers = headers;
@@ -110,10 +111,37 @@ impl Client {
         }
     }
 
-    fn admit(&mut self, broker: &mut Broker, identity: Identity) {
+    fn admit(&mut self, context: &Context, broker: &mut Broker, identity: Identity) {
         self.phase = Phase::Member;
+        broker.set_account(self.conn, &identity.account);
         broker.set_permissions(self.conn, identity.permissions.clone());
+        broker.peer(self.conn).who = Some(Box::new(self.who(context, &identity)));
         self.identity = Some(Box::new(identity));
+    }
+
+    /// What services of other accounts are told of this client, in the oracle's order.
+    fn who(&self, context: &Context, identity: &Identity) -> Who {
+        let text = |name: &str, value: &str| match value {
+            "" => String::new(),
+            value => format!(",\"{name}\":{}", serde_json::Value::from(value)),
+        };
+        let start = context.timestamp(self.heartbeat.started_ms());
+        Who {
+            before: format!(
+                "\"start\":\"{start}\",\"host\":\"{}\",\"id\":{},",
+                self.ip, self.id
+            ),
+            between: [
+                text("user", &identity.user),
+                text("name", &self.options.name),
+                text("lang", &self.options.lang),
+                text("ver", &self.options.version),
+            ]
+            .concat(),
+            behind: text("server", &context.info.server_id)
+                + ",\"kind\":\"Client\",\"client_type\":\"nats\"",
+            rtt_ns: self.heartbeat.round_trip_ns(),
+        }
     }
 
     #[cold]

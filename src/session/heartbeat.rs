@@ -61,6 +61,17 @@ impl Heartbeat {
         }
     }
 
+    /// When the client came.
+    pub fn started_ms(&self) -> u64 {
+        self.started_ms
+    }
+
+    /// The round trip as far as it is known, ns: the loop's clock counts milliseconds, so less than one is half a one.
+    pub fn round_trip_ns(&self) -> u64 {
+        let ms = self.round_trip_ms.unwrap_or_default();
+        (ms * 1_000_000).max(500_000)
+    }
+
     /// When to call [`Client::on_time`] next.
     pub fn due_ms(&self) -> u64 {
         self.auth_due_ms

@@ -32,6 +32,8 @@ pub struct Context {
     pub traced_bytes_max: usize,
     /// Milliseconds from any start.
     pub now_ms: u64,
+    /// Unix time of that start, milliseconds.
+    pub start_unix_ms: i64,
     /// Messages of the run that is being read; kept for its memory.
     pub(crate) messages: Vec<Message>,
     /// Bytes of a message that must be spelled anew.
@@ -39,6 +41,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// A time of the loop as RFC 3339 has it.
+    pub fn timestamp(&self, ms: u64) -> String {
+        let unix_ms = self.start_unix_ms + ms as i64;
+        jiff::Timestamp::from_millisecond(unix_ms)
+            .map_or_else(|_| String::new(), |at| at.to_string())
+    }
+
     /// Shared state with nothing in use.
     pub fn new(
         limits: Limits,
@@ -54,6 +63,7 @@ impl Context {
             trace: false,
             traced_bytes_max: 0,
             now_ms: 0,
+            start_unix_ms: 0,
             messages: Vec::new(),
             scratch: Vec::new(),
         }

@@ -215,15 +215,9 @@ impl Client {
     #[cold]
     fn refused(&self, broker: &mut Broker, run: &Run<'_>, refusal: Refusal) {
         for message in run.messages {
-            match refusal {
-                Refusal::Subject => {
-                    log::error!(
-                        "{} - {}",
-                        self.label(),
-                        violation::publish_refused_log(run.subject)
-                    );
-                    self.say_error(broker, &violation::publish_refused(run.subject));
-                }
+            match &refusal {
+                Refusal::Subject => self.refused_subject(broker, run.subject),
+                Refusal::Mapped(subject) => self.refused_subject(broker, subject),
                 Refusal::Reply => {
                     let reply = run.reply(message);
                     log::error!("{} - {}", self.label(), violation::reply_refused_log(reply));
@@ -231,6 +225,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    fn refused_subject(&self, broker: &mut Broker, subject: &[u8]) {
+        let text = violation::publish_refused_log(subject);
+        log::error!("{} - {text}", self.label());
+        self.say_error(broker, &violation::publish_refused(subject));
     }
 }
 

@@ -1,0 +1,176 @@
+//! Accounts as configured to the tables that the broker runs on. Takes what [`check`](super::check) found right;
+//! never opens a file, never decides who may import.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::config::{self, Account, Config, ExportKind, Import, ResponseType, Service};
+use crate::subject::{Transform, TransformError, has_wildcard, is_subset, number_wildcards};
+
+use super::table::{AccountTable, Mapping, RoutingTable, ServiceHop, StreamHop};
+use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
+
+/// Why an account could not be compiled: what [`check`](super::check) should have refused.
+pub type CompileError = TransformError;
+
+/// The tables of a configuration.
+///
+/// # Errors
+/// A mapping or an import whose subjects make no transform.
+pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
+    let mut compiler = Compiler::new(config);
+    compiler.map(GLOBAL, &config.mappings)?;
+    for account in &config.accounts {
+        let id = compiler.names[&*account.name];
+        compiler.map(id, &account.mappings)?;
+        for import in &account.imports {
+            compiler.import(config, id, import)?;
+        }
+    }
+    Ok(RoutingTable {
+        accounts: compiler.accounts,
+        names: compiler.names,
+    })
+}
+
+struct Compiler {
+    accounts: Vec<AccountTable>,
+    names: HashMap<Arc<str>, AccountId>,
+}
+
+impl Compiler {
+    /// Numbers the accounts: the global one, the system's, then those of the file in its order.
+    fn new(config: &Config) -> Self {
+        let system = config
+            .system_account
+            .as_ref()
+            .map_or(SYSTEM_NAME, |(name, _)| name);
+        let named = config.accounts.iter().map(|account| &*account.name);
+        let mut compiler = Compiler {
+            accounts: Vec::new(),
+            names: HashMap::new(),
+        };
+        for name in [GLOBAL_NAME, system].into_iter().chain(named) {
+            if !compiler.names.contains_key(name) {
+                let id = AccountId(compiler.accounts.len() as u32);
+                let name: Arc<str> = name.into();
+                compiler.accounts.push(AccountTable::new(name.clone()));
+                compiler.names.insert(name, id);
+            }
+        }
+        compiler
+    }
+
+    fn table(&mut self, id: AccountId) -> &mut AccountTable {
+        &mut self.accounts[id.0 as usize]
+    }
+
+    fn map(&mut self, id: AccountId, mappings: &[config::Mapping]) -> Result<(), CompileError> {
+        for (place, mapping) in mappings.iter().enumerate() {
+            let mut up_to = 0;
+            let mut ways = Vec::new();
+            // A node outside a cluster takes only what is for all.
+            for way in mapping
+                .destinations
+                .iter()
+                .filter(|way| way.cluster.is_none())
+            {
+                up_to += way.weight;
+                ways.push((up_to, Transform::new(&mapping.source, &way.subject)?));
+            }
+            let rank = (has_wildcard(mapping.source.as_bytes()), place);
+            let rule = Mapping { rank, ways };
+            self.table(id).mappings.add(mapping.source.as_bytes(), rule);
+        }
+        Ok(())
+    }
+
+    fn import(
+        &mut self,
+        config: &Config,
+        to: AccountId,
+        import: &Import,
+    ) -> Result<(), CompileError> {
+        let Some(exporter) = self.names.get(&*import.account.0).copied() else {
+            return Ok(());
+        };
+        if import.service {
+            return self.import_service(config, to, exporter, import);
+        }
+        let local = local_subject(import);
+        let transform = match local == import.subject {
+            true => None,
+            false => Some(Transform::strict(&import.subject, &local)?),
+        };
+        let seen = match &transform {
+            None => local.into_bytes(),
+            Some(transform) => transform.results(),
+        };
+        self.table(to).sources.push((seen.into(), exporter));
+        let hop = StreamHop { to, transform };
+        self.table(exporter)
+            .streams
+            .add(import.subject.as_bytes(), hop);
+        Ok(())
+    }
+
+    fn import_service(
+        &mut self,
+        config: &Config,
+        importer: AccountId,
+        exporter: AccountId,
+        import: &Import,
+    ) -> Result<(), CompileError> {
+        let local = import.to.as_ref().unwrap_or(&import.subject);
+        let transform = match *local == import.subject {
+            true => None,
+            false => Some(Transform::service(local, &import.subject)?),
+        };
+        let pattern = transform
+            .as_ref()
+            .map_or(local.as_bytes().to_vec(), |t| t.source().to_vec());
+        let service = find_service(config, import).cloned().unwrap_or_default();
+        let hop = ServiceHop {
+            to: exporter,
+            transform,
+            share: import.share,
+            many_answers: service.response != ResponseType::Singleton,
+            threshold_ms: service.threshold_ms,
+        };
+        self.table(importer).services.add(&pattern, hop);
+        Ok(())
+    }
+}
+
+/// The importer's name for a stream: `to`, or the prefix before the exporter's.
+fn local_subject(import: &Import) -> String {
+    match (&import.to, &import.prefix) {
+        (Some(to), _) => to.clone(),
+        (None, Some(prefix)) => format!(
+            "{}.{}",
+            prefix.trim_end_matches('.'),
+            number_wildcards(&import.subject)
+        ),
+        (None, None) => import.subject.clone(),
+    }
+}
+
+/// The exported service that an import is of: the same subject before a wider one.
+fn find_service<'c>(config: &'c Config, import: &Import) -> Option<&'c Service> {
+    let named = |account: &&Account| account.name == import.account.0;
+    let exporter = config.accounts.iter().find(named)?;
+    let services = || {
+        exporter
+            .exports
+            .iter()
+            .filter_map(|export| match &export.kind {
+                ExportKind::Service(service) => Some((export.subject.as_bytes(), service)),
+                ExportKind::Stream => None,
+            })
+    };
+    let wanted = import.subject.as_bytes();
+    let same = services().find(|(subject, _)| *subject == wanted);
+    let wider = || services().find(|(subject, _)| is_subset(wanted, subject));
+    same.or_else(wider).map(|(_, service)| service)
+}

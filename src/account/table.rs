@@ -1,0 +1,186 @@
+//! The compiled tables: what a subject published in an account leads to, in that account and in others. Immutable
+//! once built; never walks a list of exports or imports.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::subject::{PatternId, PatternSet, Transform, overlaps};
+
+use super::{AccountId, GLOBAL, GLOBAL_NAME};
+
+/// The tables of all accounts: one snapshot, the same for every shard.
+#[derive(Debug)]
+pub struct RoutingTable {
+    pub(super) accounts: Vec<AccountTable>,
+    pub(super) names: HashMap<Arc<str>, AccountId>,
+}
+
+/// The table of one account.
+#[derive(Debug)]
+pub struct AccountTable {
+    /// Its name.
+    pub name: Arc<str>,
+    pub(super) mappings: Rules<Mapping>,
+    pub(super) streams: Rules<StreamHop>,
+    pub(super) services: Rules<ServiceHop>,
+    /// Where streams of others appear in this account: the local pattern, and whose.
+    pub(super) sources: Vec<(Box<[u8]>, AccountId)>,
+}
+
+/// A mapping: where messages on a subject really go.
+#[derive(Debug)]
+pub struct Mapping {
+    /// The first of the file that matches is taken, a literal one before all.
+    pub(super) rank: (bool, usize),
+    /// The ways, each with the sum of the weights up to it, of 100. Less than 100 in all leaves the rest as it is.
+    pub ways: Vec<(u8, Transform)>,
+}
+
+/// An account sees a stream of another one.
+#[derive(Debug)]
+pub struct StreamHop {
+    /// Who sees it.
+    pub to: AccountId,
+    /// The exporter's subject to the importer's; `None` where they are the same.
+    pub transform: Option<Transform>,
+}
+
+/// An account makes its requests to a service of another one.
+#[derive(Debug)]
+pub struct ServiceHop {
+    /// Whose service.
+    pub to: AccountId,
+    /// The importer's subject to the exporter's; `None` where they are the same.
+    pub transform: Option<Transform>,
+    /// Tell the service who asks.
+    pub share: bool,
+    /// More than one answer may come.
+    pub many_answers: bool,
+    /// How long answers are waited for, milliseconds; `None` is for ever.
+    pub threshold_ms: Option<u64>,
+}
+
+/// Rules found by the pattern that they are for.
+#[derive(Debug)]
+pub(super) struct Rules<T> {
+    patterns: PatternSet,
+    rules: Vec<Vec<T>>,
+}
+
+impl<T> Default for Rules<T> {
+    fn default() -> Self {
+        Rules {
+            patterns: PatternSet::new(),
+            rules: Vec::new(),
+        }
+    }
+}
+
+impl<T> Rules<T> {
+    pub(super) fn add(&mut self, pattern: &[u8], rule: T) {
+        let (PatternId(id), new) = self.patterns.insert(pattern);
+        if new {
+            self.rules
+                .resize_with(self.rules.len().max(id as usize + 1), Vec::new);
+        }
+        self.rules[id as usize].push(rule);
+    }
+
+    fn matching<'a>(&'a self, subject: &[u8], mut found: impl FnMut(&'a T)) {
+        if !self.patterns.is_empty() {
+            self.patterns.matches(subject, |id| {
+                self.rules[id.0 as usize].iter().for_each(&mut found)
+            });
+        }
+    }
+}
+
+impl Default for RoutingTable {
+    /// The global account alone.
+    fn default() -> Self {
+        let name: Arc<str> = GLOBAL_NAME.into();
+        RoutingTable {
+            accounts: vec![AccountTable::new(name.clone())],
+            names: HashMap::from_iter([(name, GLOBAL)]),
+        }
+    }
+}
+
+impl RoutingTable {
+    /// How many accounts there are; their numbers are below.
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Never: the global account is always there.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// The account of this name, if there is one.
+    pub fn find(&self, name: &str) -> Option<AccountId> {
+        self.names.get(name).copied()
+    }
+
+    /// The table of an account.
+    #[inline]
+    pub fn account(&self, account: AccountId) -> &AccountTable {
+        &self.accounts[account.0 as usize]
+    }
+}
+
+impl AccountTable {
+    pub(super) fn new(name: Arc<str>) -> Self {
+        AccountTable {
+            name,
+            mappings: Rules::default(),
+            streams: Rules::default(),
+            services: Rules::default(),
+            sources: Vec::new(),
+        }
+    }
+
+    /// Whether anything is mapped.
+    pub fn has_mappings(&self) -> bool {
+        !self.mappings.patterns.is_empty()
+    }
+
+    /// The mapping for a subject.
+    pub fn mapping(&self, subject: &[u8]) -> Option<&Mapping> {
+        let mut first: Option<&Mapping> = None;
+        self.mappings.matching(subject, |found| {
+            if first.is_none_or(|first| found.rank < first.rank) {
+                first = Some(found);
+            }
+        });
+        first
+    }
+
+    /// Everybody who sees a subject of this account as a stream.
+    pub fn streams<'a>(&'a self, subject: &[u8], found: impl FnMut(&'a StreamHop)) {
+        self.streams.matching(subject, found);
+    }
+
+    /// Every service of others that takes a subject of this account.
+    pub fn services<'a>(&'a self, subject: &[u8], found: impl FnMut(&'a ServiceHop)) {
+        self.services.matching(subject, found);
+    }
+
+    /// Whose answers to "who gets this subject" a change of interest in this account concerns, beside its own.
+    pub fn exporters_seen<'a>(&'a self, pattern: &'a [u8]) -> impl Iterator<Item = AccountId> + 'a {
+        let near = |(local, _): &&(Box<[u8]>, AccountId)| overlaps(local, pattern);
+        self.sources
+            .iter()
+            .filter(near)
+            .map(|(_, exporter)| *exporter)
+    }
+}
+
+impl Mapping {
+    /// The way that a number below 100 chooses; `None` leaves the subject as it is.
+    pub fn way(&self, chance: u8) -> Option<&Transform> {
+        let found = self.ways.iter().find(|(up_to, _)| chance < *up_to);
+        found.map(|(_, transform)| transform)
+    }
+}
