@@ -146,6 +146,33 @@ def flood(port, seconds):
     publisher.barrier()
 
 
+def reader(port, subject, stop_after):
+    client = Client(port)
+    client.send(b"SUB %s 1\r\n" % subject)
+    client.barrier()
+    end = time.monotonic() + stop_after
+    client.socket.settimeout(0.2)
+    while time.monotonic() < end:
+        try:
+            client.socket.recv(1 << 20)
+        except TimeoutError:
+            pass
+
+
+def load(port, seconds):
+    """The same publisher and a subscriber that reads: what the load costs without anybody stuck."""
+    reading = multiprocessing.Process(target=reader, args=(port, b"flood", seconds + 1))
+    reading.start()
+    time.sleep(0.2)
+    payload = b"PUB flood 1024\r\n" + b"x" * 1024 + b"\r\n"
+    end = time.monotonic() + seconds
+    publisher = Client(port)
+    while time.monotonic() < end:
+        publisher.send(payload * 64)
+    publisher.barrier()
+    reading.join()
+
+
 def measure(binary, flags, storm, calm_s):
     """Samples before and during a storm, in ns, and how long it took in s."""
     server = Server(binary, flags)
@@ -188,9 +215,9 @@ def main():
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--logins", type=int, default=200)
     parser.add_argument("--calm", type=float, default=5, help="seconds before each storm, and of a flood")
-    parser.add_argument("--only", choices=["bcrypt", "flood"])
+    parser.add_argument("--only", choices=["bcrypt", "load", "flood"])
     options = parser.parse_args()
-    storms = {"bcrypt": (login_storm, options.logins), "flood": (flood, options.calm)}
+    storms = {"bcrypt": (login_storm, options.logins), "load": (load, options.calm), "flood": (flood, options.calm)}
     sides = [("gannet", options.gannet, ["--shards", "2"]), ("nats-server", options.oracle, [])]
     print(f"load average before: {os.getloadavg()[0]:.1f}; medians of {options.pairs} runs, µs\n", flush=True)
     print("| storm | server | before p50 | p99 | max | during p50 | p99 | max | lasted s | cut |")

@@ -148,6 +148,14 @@ pub fn publish_fast(input: &[u8]) -> Option<PublishLine> {
     }
 }
 
+/// `PUB subject size` in its usual spelling within the first 64 bytes of at least as many; anything else is `None`. What
+/// it returns stays in registers: the loop over publishes lives by that.
+#[inline(always)]
+pub fn publish_usual(input: &[u8]) -> Option<PublishLine> {
+    let window = input.first_chunk()?;
+    publish_plain(window, scan::separators(window))
+}
+
 /// The last line of a buffer, or the only one: zeros behind it end no line.
 #[cold]
 fn publish_short(input: &[u8]) -> Option<PublishLine> {

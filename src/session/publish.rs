@@ -41,7 +41,7 @@ impl Client {
                 messages: std::slice::from_ref(&first),
             };
             let following = match self.one_by_one {
-                true => Following::Other(parser::publish_fast(&rest[first.end as usize..])),
+                true => Following::Other(parser::publish_usual(&rest[first.end as usize..])),
                 false => following(rest, &line, &first),
             };
             let next = match following {
@@ -51,9 +51,8 @@ impl Client {
                     next
                 }
                 Following::Same => {
-                    let (bytes, next) = self.publish_gathered(context, broker, port, run, &line);
-                    used += bytes;
-                    next
+                    used += self.publish_gathered(context, broker, port, run, &line);
+                    parser::publish_usual(&input[used..])
                 }
             };
             match next {
@@ -63,8 +62,7 @@ impl Client {
         }
     }
 
-    /// Publishes a message and those behind it on the same subject. Returns how many bytes they were, and the line of
-    /// the publish behind them, if it was read.
+    /// Publishes a message and those behind it on the same subject. Returns how many bytes they were.
     fn publish_gathered(
         &mut self,
         context: &mut Context,
@@ -72,11 +70,11 @@ impl Client {
         port: &mut impl Port,
         run: Run<'_>,
         line: &PublishLine,
-    ) -> (usize, Option<PublishLine>) {
+    ) -> usize {
         let mut messages = std::mem::take(&mut context.messages);
         messages.clear();
         messages.extend_from_slice(run.messages);
-        let next = gather(context, run.bytes, line, &mut messages);
+        gather(context, run.bytes, line, &mut messages);
         let end = messages[messages.len() - 1].end as usize;
         let run = Run {
             messages: &messages,
@@ -84,7 +82,7 @@ impl Client {
         };
         self.publish_run(context, broker, port, &run);
         context.messages = messages;
-        (end, next)
+        end
     }
 
     /// Within the limits, and spelled as deliveries are.
@@ -291,26 +289,28 @@ fn following(input: &[u8], first: &PublishLine, message: &Message) -> Following 
     {
         return Following::Same;
     }
-    match parser::publish_fast(rest) {
+    match parser::publish_usual(rest) {
         Some(line) if line.subject_of(rest) == first.subject_of(input) => Following::Same,
+        None if is_same_subject(rest, first.subject_of(input)) => Following::Same,
         line => Following::Other(line),
     }
 }
 
-/// Adds the messages that follow on the same subject. Returns the line of the publish behind them, if it was read.
-fn gather(
-    context: &Context,
-    input: &[u8],
-    first: &PublishLine,
-    messages: &mut Vec<Message>,
-) -> Option<PublishLine> {
+/// Whether a publish follows on the same subject, with a reply or headers.
+#[inline(never)]
+fn is_same_subject(rest: &[u8], subject: &[u8]) -> bool {
+    parser::publish_fast(rest).is_some_and(|line| line.subject_of(rest) == subject)
+}
+
+/// Adds the messages that follow on the same subject.
+fn gather(context: &Context, input: &[u8], first: &PublishLine, messages: &mut Vec<Message>) {
     let subject = first.subject_of(input);
     let text = &input[..first.body as usize];
     let ending = line_ending(text);
     if first.reply_len > 0
         && reply_is_reserved(&input[first.reply as usize..][..first.reply_len as usize])
     {
-        return None;
+        return;
     }
     loop {
         let at = messages[messages.len() - 1].end as usize;
@@ -321,22 +321,27 @@ fn gather(
         {
             *first
         } else {
-            let line = parser::publish_fast(rest)?;
+            let Some(line) = parser::publish_fast(rest) else {
+                return;
+            };
             let reply = &rest[line.reply as usize..(line.reply + line.reply_len) as usize];
             if line.subject_of(rest) != subject
                 || line.headers != first.headers
                 || reply_is_reserved(reply)
             {
-                return Some(line);
+                return;
             }
             line
         };
         if line.total_len > context.limits.payload_bytes_max
             || line.argument_len() > context.limits.control_line_bytes_max
         {
-            return None;
+            return;
         }
-        messages.push(message_at(rest, &line).ok()?.moved(at as u32));
+        let Ok(message) = message_at(rest, &line) else {
+            return;
+        };
+        messages.push(message.moved(at as u32));
     }
 }
 
