@@ -11,10 +11,13 @@
 //! flags: --auth secret    more flags for the server
 //! info                    write INFO out, key by key, instead of the bare word
 //! pings                   the server's own PINGs belong to the transcript (otherwise they are dropped: they come by time)
-//! sort                    runs of consecutive messages on one connection have no fixed order: sort them
+//! sort                    runs of consecutive messages on one connection have no fixed order: sort them (`unsorted` takes
+//!                         it back for a case of a sorted file)
 //! anysid                  which subscription of a connection gets a message is open: sids are not compared
 //! merge: A B              who of these gets a message is open: one sorted list for all of them
+//! tally: A B              of these connections deliveries are only counted (by `tally` steps), not shown
 //! log: NAME               the server logs to this file of the case's directory, not to stderr
+//! pending: WHAT           gannet has not got it yet: the cases run against the oracle alone
 //! differs: why            gannet differs on purpose, and its own transcript stands in
 //! gannet:                 this block
 //!
@@ -26,6 +29,8 @@
 //! A. PING\r\n             the same, byte by byte
 //! A/ PING\r\n             the bytes as many times as they can be cut in two, each time at another place
 //! 500 A> PUB foo 2\r\nhi  any of the above, repeated
+//! B> PUB $reply(B.2) 2\r\nhi   in what is sent, `$reply(B.2)` is the reply subject of the second delivery to B that has one, and
+//!                         is waited for; `$reply(B)` is the first
 //! fence A B               PING and wait for its PONG, one after the other
 //! read A 3                wait for three protocol messages
 //! until A -ERR            wait for a message that begins so
@@ -33,6 +38,9 @@
 //! cut A                   the same, throwing away what comes before
 //! half A                  close the sending half
 //! drop A                  close
+//! tally A 40 60 MSG foo   how many deliveries to A so far begin so: in the bounds or not
+//! rewrite:                this block is the configuration file from now on; `rewrite NAME:` another file
+//! reload                  SIGHUP, and wait until the log says that the configuration was taken, or that it was not
 //! log TEXT                wait for the text in the server's log
 //! signal TERM             INT, TERM, HUP, USR1 or USR2 to the server
 //! exit                    wait for the server to end
@@ -73,6 +81,10 @@ pub struct Case {
     pub anysid: bool,
     /// Connections whose messages are one list.
     pub merge: Vec<String>,
+    /// Connections whose deliveries are only counted.
+    pub tally: Vec<String>,
+    /// What gannet has yet to get before it can be compared.
+    pub pending: Option<String>,
     /// Why gannet's transcript is another one.
     pub differs: Option<String>,
     /// That transcript.
@@ -108,6 +120,12 @@ pub enum Step {
     Half(String),
     /// Close.
     Drop(String),
+    /// Count the deliveries with this beginning: within these bounds or not.
+    Tally(String, usize, usize, Vec<u8>),
+    /// Write a file anew; without a name, the configuration.
+    Rewrite(Option<String>, String),
+    /// SIGHUP, and wait for the outcome.
+    Reload,
     /// Wait for a text in the log.
     Log(String),
     /// Send a signal.
@@ -217,6 +235,13 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
             ("file", name) => case.files.push((name.to_owned(), reader.block())),
             ("flags", "") => case.flags = words().collect(),
             ("merge", "") => case.merge = words().collect(),
+            ("tally", "") => case.tally = words().collect(),
+            ("pending", "") => case.pending = Some(value.to_owned()),
+            ("rewrite", name) => {
+                let name = (!name.is_empty()).then(|| name.to_owned());
+                case.steps
+                    .push((reader.at, Step::Rewrite(name, reader.block())));
+            }
             ("log", "") => case.log = Some(value.to_owned()),
             ("differs", "") => case.differs = Some(value.to_owned()),
             _ => unreachable!("header() knows its keys"),
@@ -227,6 +252,7 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
         "info" => case.info = true,
         "pings" => case.pings = true,
         "sort" => case.sort = true,
+        "unsorted" => case.sort = false,
         "crlf" => case.rewrite(|text| text.replace('\n', "\r\n"))?,
         "chop" => case.rewrite(|text| text.trim_end().to_owned())?,
         "anysid" => case.anysid = true,
@@ -239,9 +265,11 @@ fn header(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
     let word = key.split(' ').next().unwrap_or(key);
     let known = [
-        "config", "gannet", "file", "flags", "merge", "log", "differs",
+        "config", "gannet", "file", "flags", "merge", "tally", "log", "pending", "rewrite",
+        "differs",
     ];
-    let plain = key == word || (word == "file" && key.matches(' ').count() == 1);
+    let named = matches!(word, "file" | "rewrite") && key.matches(' ').count() == 1;
+    let plain = key == word || named;
     (plain && known.contains(&word)).then_some((key, value.trim()))
 }
 
@@ -262,6 +290,8 @@ fn step(line: &str) -> Result<Step, String> {
         "cut" => Step::Cut(name()),
         "half" => Step::Half(name()),
         "drop" => Step::Drop(name()),
+        "tally" => tally(first, second)?,
+        "reload" => Step::Reload,
         "log" => Step::Log(rest.to_owned()),
         "signal" => Step::Signal(rest.to_owned()),
         "exit" => Step::Exit,
@@ -272,6 +302,21 @@ fn step(line: &str) -> Result<Step, String> {
         "gone" => Step::Gone(name()),
         _ => return send(word, rest),
     })
+}
+
+/// `LOW HIGH TEXT`.
+fn tally(name: &str, rest: &str) -> Result<Step, String> {
+    let words: Vec<&str> = rest.splitn(3, ' ').collect();
+    let [low, high, text] = words[..] else {
+        return Err("tally NAME LOW HIGH TEXT".into());
+    };
+    let bound = |word: &str| word.parse().map_err(|e| format!("tally: {word}: {e}"));
+    Ok(Step::Tally(
+        name.to_owned(),
+        bound(low)?,
+        bound(high)?,
+        unescape(text)?,
+    ))
 }
 
 fn send(word: &str, rest: &str) -> Result<Step, String> {

@@ -95,6 +95,20 @@ impl Connection {
         Ok(())
     }
 
+    /// The reply subject of the delivery that is the `number`th, from 1, of those that have one; waits for it.
+    pub fn reply_of(&mut self, number: usize) -> Result<Vec<u8>, String> {
+        loop {
+            let mut replies = self.received.iter().filter_map(|m| reply_subject(m));
+            if let Some(reply) = replies.nth(number - 1) {
+                return Ok(reply.to_vec());
+            }
+            if self.closed {
+                return Err(format!("{} is closed: no reply subject", self.name));
+            }
+            self.read_one(&format!("delivery {number} with a reply"))?;
+        }
+    }
+
     /// Reads to the end and keeps only that.
     pub fn cut(&mut self) -> Result<(), String> {
         while !matches!(self.next("the server to close")?, Next::Closed(_)) {}
@@ -162,6 +176,16 @@ fn connect(port: u16, small: bool) -> std::io::Result<TcpStream> {
 
 fn is_timeout(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// The reply subject in a delivery, if there is one.
+fn reply_subject(message: &[u8]) -> Option<&[u8]> {
+    let line = message.split(|b| *b == b'\r').next()?;
+    let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+    match (words[0], words.len()) {
+        (b"MSG", 5) | (b"HMSG", 6) => Some(words[3]),
+        _ => None,
+    }
 }
 
 /// Where the first whole message ends, its CRLF included.

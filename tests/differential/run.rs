@@ -1,5 +1,6 @@
 //! Runs one case against one program. Owns the meaning of every step; what is compared is made in `transcript`.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::case::{Case, Step};
 use crate::connection::{Connection, round_trip};
+use crate::escape::escape;
 use crate::server::{Output, Program, Server, wait_for};
 use crate::transcript;
 
@@ -63,7 +65,10 @@ impl Run<'_> {
         match step {
             Step::Open(name, small) => self.open(name, *small)?,
             Step::Client(name, fields) => self.client(name, fields)?,
-            Step::Send(name, bytes) => self.connection(name)?.send(bytes)?,
+            Step::Send(name, bytes) => {
+                let bytes = self.with_replies(bytes)?;
+                self.connection(name)?.send(&bytes)?;
+            }
             Step::Pieces(name, pieces) => self.pieces(name, pieces)?,
             Step::Repeat(times, step) => (0..*times).try_for_each(|_| self.step(step))?,
             Step::Fence(names) => names.iter().try_for_each(|n| self.connection(n)?.fence())?,
@@ -73,6 +78,9 @@ impl Run<'_> {
             Step::Cut(name) => self.connection(name)?.cut()?,
             Step::Half(name) => self.connection(name)?.half_close(),
             Step::Drop(name) => self.connection(name)?.close(),
+            Step::Tally(name, low, high, head) => self.tally(name, *low..=*high, head)?,
+            Step::Rewrite(name, text) => self.rewrite(name.as_deref(), text)?,
+            Step::Reload => self.reload()?,
             Step::Log(text) => self.server()?.wait_for_log(text)?,
             Step::Signal(name) => self.server()?.signal(name)?,
             Step::Exit => self.exit()?,
@@ -114,6 +122,64 @@ impl Run<'_> {
         let connection = self.connection(name)?;
         connection.send(format!("CONNECT {connect}\r\n").as_bytes())?;
         connection.fence()
+    }
+
+    /// Puts the reply subjects in for `$reply(NAME.N)`.
+    fn with_replies(&mut self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        const MARK: &[u8] = b"$reply(";
+        let mut out = Vec::new();
+        let mut rest = bytes;
+        while let Some(at) = rest.windows(MARK.len()).position(|w| w == MARK) {
+            out.extend_from_slice(&rest[..at]);
+            rest = &rest[at + MARK.len()..];
+            let end = rest.iter().position(|b| *b == b')');
+            let end = end.ok_or("$reply( without its end")?;
+            let word = String::from_utf8_lossy(&rest[..end]).into_owned();
+            let (name, number) = word.split_once('.').unwrap_or((&word, "1"));
+            let number: usize = number.parse().map_err(|e| format!("$reply({word}): {e}"))?;
+            out.extend_from_slice(&self.connection(name)?.reply_of(number)?);
+            rest = &rest[end + 1..];
+        }
+        out.extend_from_slice(rest);
+        Ok(out)
+    }
+
+    fn tally(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<usize>,
+        head: &[u8],
+    ) -> Result<(), String> {
+        let connection = self.connection(name)?;
+        connection.fence()?;
+        let count = connection
+            .received
+            .iter()
+            .filter(|m| m.starts_with(head))
+            .count();
+        let (low, high) = (bounds.start(), bounds.end());
+        let verdict = match bounds.contains(&count) {
+            true => format!("between {low} and {high}"),
+            false => format!("{count}, not between {low} and {high}"),
+        };
+        self.process
+            .push(format!("{name}: {}: {verdict}", escape(head)));
+        Ok(())
+    }
+
+    /// The file is whole at any time: the server may look at it whenever it likes.
+    fn rewrite(&mut self, name: Option<&str>, text: &str) -> Result<(), String> {
+        let path = self.directory.path().join(name.unwrap_or(CONFIG));
+        let new = self.directory.path().join("being written");
+        std::fs::write(&new, text).map_err(|e| e.to_string())?;
+        std::fs::rename(&new, &path).map_err(|e| e.to_string())
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        let taken = self.server()?.reload()?;
+        let outcome = if taken { "taken" } else { "refused" };
+        self.process.push(format!("reload: {outcome}"));
+        Ok(())
     }
 
     fn pieces(&mut self, name: &str, pieces: &[Vec<u8>]) -> Result<(), String> {

@@ -61,6 +61,11 @@ pub fn gannet() -> PathBuf {
 }
 
 impl Program {
+    /// Whether it is the oracle: gannet's variants are chosen by flags.
+    pub fn is_oracle(&self) -> bool {
+        self.flags.is_empty()
+    }
+
     /// Starts a server on a port of the kernel's choice and waits until it is ready. `log` is the file it is told to log to,
     /// if it is told so.
     pub fn start(
@@ -135,6 +140,21 @@ impl Server {
         found.map_err(|e| format!("{e}:\n{}", self.log_text()))
     }
 
+    /// Sends SIGHUP and waits for what the log says of it: whether the configuration was taken.
+    pub fn reload(&mut self) -> Result<bool, String> {
+        let before = reloads(&self.log_text()).len();
+        self.signal("HUP")?;
+        let outcome = wait_for("the outcome of the reload in the log", || {
+            let ended = self.child.try_wait().ok().flatten();
+            match reloads(&self.log_text()).get(before) {
+                Some(taken) => Some(Ok(*taken)),
+                None => ended.map(|status| Err(format!("ended ({status}) when told to reload"))),
+            }
+        });
+        let outcome = outcome.unwrap_or_else(Err);
+        outcome.map_err(|e| format!("{e}:\n{}", self.log_text()))
+    }
+
     /// Everything logged so far.
     pub fn log_text(&self) -> String {
         read(&self.log)
@@ -201,6 +221,20 @@ fn wait(child: &mut Child) -> Result<ExitStatus, String> {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// Every reload that the log tells of: whether it was taken.
+fn reloads(log: &str) -> Vec<bool> {
+    const TAKEN: &str = "Reloaded server configuration";
+    const REFUSED: &str = "Failed to reload server configuration";
+    let outcome = |line: &str| match (line.contains(TAKEN), line.contains(REFUSED)) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    // A line still being written does not count.
+    let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+    whole.lines().filter_map(outcome).collect()
 }
 
 fn listening_port(log: &str) -> Option<u16> {

@@ -1,10 +1,12 @@
-//! Transcripts: what a script saw, normalised to text that may be compared. Owns every rule of normalisation.
+//! Transcripts: what a script saw, normalised to text that may be compared. Owns what is compared and in which order; what
+//! no two runs have in common is replaced in `normalise`.
 
 use serde_json::Value;
 
-use crate::case::Case;
+use crate::case::{Case, Step};
 use crate::connection::Connection;
 use crate::escape::escape;
+use crate::normalise;
 
 /// Keys of INFO whose value is the server's own: only that they are there is compared.
 const IDENTITY: &[&str] = &[
@@ -36,9 +38,9 @@ pub fn render(case: &Case, process: &[String], connections: &[Connection]) -> St
             push_lines(&mut text, &connection.name, &lines);
         }
     }
-    merged.sort();
+    sort(&mut merged);
     push_lines(&mut text, &case.merge.join("+"), &merged);
-    text
+    normalise::number_replies(&text, |reply| says(&case.steps, reply))
 }
 
 fn connection_lines(case: &Case, connection: &Connection) -> Vec<String> {
@@ -48,9 +50,29 @@ fn connection_lines(case: &Case, connection: &Connection) -> Vec<String> {
     if case.sort {
         lines
             .chunk_by_mut(|a, b| is_delivery(a) && is_delivery(b))
-            .for_each(<[String]>::sort);
+            .for_each(sort);
+    }
+    if case.tally.contains(&connection.name) {
+        lines.retain(|l| !is_delivery(l));
     }
     lines
+}
+
+/// Deliveries that differ only in a generated reply subject stay as they came.
+fn sort(lines: &mut [String]) {
+    lines.sort_by_cached_key(|l| normalise::anonymous(l));
+}
+
+/// Whether the script itself sends this text.
+fn says(steps: &[(usize, Step)], text: &str) -> bool {
+    let sends = |step: &Step| match step {
+        Step::Send(_, bytes) => bytes.windows(text.len()).any(|w| w == text.as_bytes()),
+        _ => false,
+    };
+    steps.iter().any(|(_, step)| match step {
+        Step::Repeat(_, inner) => sends(inner),
+        step => sends(step),
+    })
 }
 
 fn is_delivery(line: &str) -> bool {
@@ -70,8 +92,8 @@ fn message(case: &Case, bytes: &[u8]) -> String {
             Ok(Value::Object(_)) => "INFO".into(),
             _ => format!("INFO that is not a JSON object: {}", escape(json)),
         },
-        None if case.anysid => escape(&without_sid(bytes)),
-        None => escape(bytes),
+        None if case.anysid => escape(&without_sid(&normalise::delivery(bytes))),
+        None => escape(&normalise::delivery(bytes)),
     }
 }
 

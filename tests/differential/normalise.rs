@@ -1,0 +1,173 @@
+//! What differs from run to run in what a server sends: generated reply subjects, and times and identities in JSON.
+//! Owns their replacement by names; knows no script.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+/// A generated reply subject begins so.
+const REPLY_PREFIX: &str = "_R_.";
+
+/// The header that tells a service who asks.
+const REQUEST_INFO: &[u8] = b"Nats-Request-Info: ";
+
+/// The server's own events name their type so.
+const EVENT_TYPE: &str = "io.nats.server.";
+
+/// Keys of the JSON in request headers and events whose value is never the same twice.
+const VOLATILE: &[&str] = &[
+    "id",
+    "rtt",
+    "server",
+    "service",
+    "start",
+    "system",
+    "timestamp",
+    "total",
+];
+
+/// A delivery with its volatile JSON replaced and its sizes as if it had come so; anything else as it is.
+pub fn delivery(message: &[u8]) -> Vec<u8> {
+    delivery_parts(message).map_or_else(|| message.to_vec(), Parts::replaced)
+}
+
+/// The line without the identity of generated reply subjects: what it is sorted by.
+pub fn anonymous(line: &str) -> String {
+    each_reply(line, |_| format!("{REPLY_PREFIX}?"))
+}
+
+/// Numbers the generated reply subjects in the order of their appearance; those that `chosen` knows are the script's own.
+pub fn number_replies(text: &str, chosen: impl Fn(&str) -> bool) -> String {
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    each_reply(text, |reply| {
+        if chosen(reply) {
+            return reply.to_owned();
+        }
+        let next = numbers.len() + 1;
+        let number = numbers.entry(reply.to_owned()).or_insert(next);
+        format!("{REPLY_PREFIX}{number}")
+    })
+}
+
+fn each_reply(text: &str, mut replace: impl FnMut(&str) -> String) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(REPLY_PREFIX) {
+        let (before, found) = rest.split_at(at);
+        let tail = &found[REPLY_PREFIX.len()..];
+        let inside = |c: char| c.is_ascii_alphanumeric() || c == '.';
+        let length = tail.find(|c| !inside(c)).unwrap_or(tail.len());
+        let (reply, after) = found.split_at(REPLY_PREFIX.len() + length);
+        out.push_str(before);
+        out.push_str(&match length {
+            0 => reply.to_owned(),
+            _ => replace(reply),
+        });
+        rest = after;
+    }
+    out + rest
+}
+
+/// A delivery's line without its sizes, its headers and its payload.
+struct Parts<'a> {
+    line: Vec<&'a [u8]>,
+    headers: Option<&'a [u8]>,
+    payload: &'a [u8],
+}
+
+fn delivery_parts(message: &[u8]) -> Option<Parts<'_>> {
+    let end = message.windows(2).position(|w| w == b"\r\n")?;
+    let mut line: Vec<&[u8]> = message[..end].split(|b| *b == b' ').collect();
+    let body = &message[end + 2..];
+    match line[0] {
+        b"MSG" => {
+            line.pop();
+            Some(Parts {
+                line,
+                headers: None,
+                payload: body,
+            })
+        }
+        b"HMSG" => {
+            line.pop();
+            let size: usize = std::str::from_utf8(line.pop()?).ok()?.parse().ok()?;
+            let (headers, payload) = body.split_at_checked(size)?;
+            Some(Parts {
+                line,
+                headers: Some(headers),
+                payload,
+            })
+        }
+        _ => None,
+    }
+}
+
+impl Parts<'_> {
+    fn replaced(self) -> Vec<u8> {
+        let payload = event(self.payload);
+        let mut out = self.line.join(b" ".as_slice());
+        let headers = self.headers.map(request_headers);
+        if let Some(headers) = &headers {
+            out.extend_from_slice(format!(" {}", headers.len()).as_bytes());
+        }
+        let headers = headers.unwrap_or_default();
+        out.extend_from_slice(format!(" {}\r\n", headers.len() + payload.len()).as_bytes());
+        out.extend_from_slice(&headers);
+        out.extend_from_slice(&payload);
+        out
+    }
+}
+
+fn request_headers(headers: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    for line in headers.split(|b| *b == b'\n') {
+        let json = line
+            .strip_prefix(REQUEST_INFO)
+            .map(|json| json.strip_suffix(b"\r").unwrap_or(json));
+        lines.push(match json.and_then(object) {
+            Some(fields) => [REQUEST_INFO, &text_of(fields), b"\r"].concat(),
+            None => line.to_vec(),
+        });
+    }
+    lines.join(b"\n".as_slice())
+}
+
+fn event(payload: &[u8]) -> Vec<u8> {
+    match object(payload) {
+        Some(fields) if is_event(&fields) => text_of(fields),
+        _ => payload.to_vec(),
+    }
+}
+
+fn is_event(fields: &Map<String, Value>) -> bool {
+    let kind = fields.get("type").and_then(Value::as_str);
+    kind.is_some_and(|kind| kind.starts_with(EVENT_TYPE))
+}
+
+fn object(json: &[u8]) -> Option<Map<String, Value>> {
+    serde_json::from_slice(json).ok()
+}
+
+fn text_of(mut fields: Map<String, Value>) -> Vec<u8> {
+    replace(&mut fields);
+    Value::Object(fields).to_string().into_bytes()
+}
+
+fn replace(fields: &mut Map<String, Value>) {
+    for (key, value) in fields {
+        let volatile = VOLATILE.contains(&key.as_str());
+        match value {
+            Value::Object(inner) => replace(inner),
+            Value::Number(_) if volatile => *value = "a number".into(),
+            Value::String(text) if volatile => *value = kind_of(text).into(),
+            _ => {}
+        }
+    }
+}
+
+fn kind_of(text: &str) -> &'static str {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(_) => "a time",
+        Err(_) => "a text",
+    }
+}
