@@ -121,11 +121,13 @@ impl Parts<'_> {
 fn request_headers(headers: &[u8]) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     for line in headers.split(|b| *b == b'\n') {
-        let json = line
-            .strip_prefix(REQUEST_INFO)
-            .map(|json| json.strip_suffix(b"\r").unwrap_or(json));
-        lines.push(match json.and_then(object) {
-            Some(fields) => [REQUEST_INFO, &text_of(fields), b"\r"].concat(),
+        let at = line
+            .windows(REQUEST_INFO.len())
+            .position(|w| w == REQUEST_INFO);
+        let (before, json) = line.split_at(at.map_or(0, |at| at + REQUEST_INFO.len()));
+        let json = json.strip_suffix(b"\r").unwrap_or(json);
+        lines.push(match at.and_then(|_| object(json)) {
+            Some(fields) => [before, &text_of(fields), b"\r"].concat(),
             None => line.to_vec(),
         });
     }
