@@ -181,7 +181,8 @@ fn is_timeout(error: &std::io::Error) -> bool {
 /// The reply subject in a delivery, if there is one.
 fn reply_subject(message: &[u8]) -> Option<&[u8]> {
     let line = message.split(|b| *b == b'\r').next()?;
-    let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+    let words = line.split(|b| *b == b' ').filter(|w| !w.is_empty());
+    let words: Vec<&[u8]> = words.collect();
     match (words[0], words.len()) {
         (b"MSG", 5) | (b"HMSG", 6) => Some(words[3]),
         _ => None,

@@ -26,7 +26,11 @@ const VOLATILE: &[&str] = &[
     "total",
 ];
 
-/// A delivery with its volatile JSON replaced and its sizes as if it had come so; anything else as it is.
+/// Those of them that are nothing where a request failed.
+const MEASURED: &[&str] = &["service", "system", "total"];
+
+/// A delivery with its volatile JSON replaced and its sizes as if it had come so; anything else as it is. Blanks before the
+/// size that a server leaves where a reply subject could be count as one.
 pub fn delivery(message: &[u8]) -> Vec<u8> {
     delivery_parts(message).map_or_else(|| message.to_vec(), Parts::replaced)
 }
@@ -78,6 +82,7 @@ struct Parts<'a> {
 fn delivery_parts(message: &[u8]) -> Option<Parts<'_>> {
     let end = message.windows(2).position(|w| w == b"\r\n")?;
     let mut line: Vec<&[u8]> = message[..end].split(|b| *b == b' ').collect();
+    line.retain(|word| !word.is_empty());
     let body = &message[end + 2..];
     match line[0] {
         b"MSG" => {
@@ -156,8 +161,10 @@ fn text_of(mut fields: Map<String, Value>) -> Vec<u8> {
 }
 
 fn replace(fields: &mut Map<String, Value>) {
+    let failed = fields.get("status").is_some_and(|status| *status != 200);
     for (key, value) in fields {
-        let volatile = VOLATILE.contains(&key.as_str());
+        let measured = !failed || !MEASURED.contains(&key.as_str());
+        let volatile = measured && VOLATILE.contains(&key.as_str());
         match value {
             Value::Object(inner) => replace(inner),
             Value::Number(_) if volatile => *value = "a number".into(),
