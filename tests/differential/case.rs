@@ -49,6 +49,7 @@
 //! try -t -c $config       the same, and the lines it blames are not compared: the oracle names none, or not the true one
 //! out TEXT                whether its output holds the text
 //! cat NAME                wait for a file of the case's directory, and show it; a leading `*` stands for any beginning
+//! seen NAME TEXT          wait for a text in a file of the case's directory
 //! gone NAME               wait until there is no such file
 //! ```
 //!
@@ -138,6 +139,8 @@ pub enum Step {
     Out(String),
     /// Wait for a file and show it.
     Cat(String),
+    /// Wait for a text in a file.
+    Seen(String, String),
     /// Wait until a file is gone.
     Gone(String),
 }
@@ -299,6 +302,7 @@ fn step(line: &str) -> Result<Step, String> {
         "try" => Step::Run(rest.to_owned(), false),
         "out" => Step::Out(rest.to_owned()),
         "cat" => Step::Cat(name()),
+        "seen" => Step::Seen(name(), second.to_owned()),
         "gone" => Step::Gone(name()),
         _ => return send(word, rest),
     })

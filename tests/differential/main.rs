@@ -180,7 +180,7 @@ fn kernel_has_io_uring() -> bool {
 fn starts_server(case: &Case) -> bool {
     let needs = |step: &Step| match step {
         Step::Run(arguments, _) => arguments.contains("$port") || arguments.contains("$pid"),
-        Step::Rewrite(..) | Step::Out(_) | Step::Cat(_) | Step::Gone(_) => false,
+        Step::Rewrite(..) | Step::Out(_) | Step::Cat(_) | Step::Seen(..) | Step::Gone(_) => false,
         _ => true,
     };
     case.steps.iter().any(|(_, step)| needs(step))

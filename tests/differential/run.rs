@@ -87,6 +87,7 @@ impl Run<'_> {
             Step::Run(arguments, blame) => self.run(arguments, *blame)?,
             Step::Out(text) => self.out(text)?,
             Step::Cat(name) => self.cat(name)?,
+            Step::Seen(name, text) => self.seen(name, text)?,
             Step::Gone(name) => self.gone(name)?,
         }
         Ok(())
@@ -267,6 +268,15 @@ impl Run<'_> {
         })?;
         let text = self.anonymous(&text);
         self.process.push(format!("{name}: {text}"));
+        Ok(())
+    }
+
+    fn seen(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let path = self.known(name)?;
+        wait_for(&format!("{text:?} in the file {path}"), || {
+            read_matching(self.directory.path(), &path).filter(|all| all.contains(text))
+        })?;
+        self.process.push(format!("{name} says {text:?}"));
         Ok(())
     }
 
