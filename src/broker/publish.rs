@@ -151,12 +151,13 @@ impl Broker {
         let found = cache.answer(space, run.subject, generation, |found| {
             self.find_targets(space, run.subject, found);
         });
-        let calls = found.calls.clone();
+        let mut calls = Vec::new();
         let delivered = if found.solo {
             Some(self.deliver_to(found, &found.plain[0], run, run.body_bytes(), origin, out))
         } else if found.counted && run.messages.len() > 1 {
             None
         } else {
+            calls.clone_from(&found.calls);
             let mut delivered = self.deliver(found, run, origin, out);
             if found.remote_plain != 0 {
                 self.forward_plain(found, origin, run);

@@ -16,6 +16,7 @@ const EVENT_TYPE: &str = "io.nats.server.";
 
 /// Keys of the JSON in request headers and events whose value is never the same twice.
 const VOLATILE: &[&str] = &[
+    "cid",
     "id",
     "rtt",
     "server",
@@ -24,6 +25,7 @@ const VOLATILE: &[&str] = &[
     "system",
     "timestamp",
     "total",
+    "ts",
 ];
 
 /// Those of them that are nothing where a request failed.
@@ -146,9 +148,13 @@ fn event(payload: &[u8]) -> Vec<u8> {
     }
 }
 
+/// An event says its type; the one of a message's trace is known by its keys.
 fn is_event(fields: &Map<String, Value>) -> bool {
     let kind = fields.get("type").and_then(Value::as_str);
-    kind.is_some_and(|kind| kind.starts_with(EVENT_TYPE))
+    let trace = ["server", "request", "events"]
+        .iter()
+        .all(|key| fields.contains_key(*key));
+    trace || kind.is_some_and(|kind| kind.starts_with(EVENT_TYPE))
 }
 
 fn object(json: &[u8]) -> Option<Map<String, Value>> {
@@ -166,7 +172,12 @@ fn replace(fields: &mut Map<String, Value>) {
         let measured = !failed || !MEASURED.contains(&key.as_str());
         let volatile = measured && VOLATILE.contains(&key.as_str());
         match value {
+            Value::Object(_) if key == "server" => *value = "an object".into(),
             Value::Object(inner) => replace(inner),
+            Value::Array(items) => items
+                .iter_mut()
+                .filter_map(Value::as_object_mut)
+                .for_each(replace),
             Value::Number(_) if volatile => *value = "a number".into(),
             Value::String(text) if volatile => *value = kind_of(text).into(),
             _ => {}
