@@ -1,4 +1,4 @@
-//! Accounts as configured to the tables that the broker runs on. Takes what [`check`](super::check) found right;
+//! Accounts as configured to the tables that the broker runs on. Takes what [`check`](crate::config::check) found right;
 //! never opens a file, never decides who may import.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::subject::{Transform, TransformError, has_wildcard, is_subset, number_
 use super::table::{AccountTable, Mapping, RoutingTable, ServiceHop, StreamHop};
 use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
 
-/// Why an account could not be compiled: what [`check`](super::check) should have refused.
+/// Why an account could not be compiled: what [`check`](crate::config::check) should have refused.
 pub type CompileError = TransformError;
 
 /// The tables of a configuration.
@@ -28,10 +28,17 @@ pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
             compiler.import(config, id, import)?;
         }
     }
+    let system = compiler.names.get(system_name(config)).copied();
     Ok(RoutingTable {
+        system,
         accounts: compiler.accounts,
         names: compiler.names,
     })
+}
+
+fn system_name(config: &Config) -> &str {
+    let configured = config.system_account.as_ref();
+    configured.map_or(SYSTEM_NAME, |(name, _)| name)
 }
 
 struct Compiler {
@@ -42,10 +49,7 @@ struct Compiler {
 impl Compiler {
     /// Numbers the accounts: the global one, the system's, then those of the file in its order.
     fn new(config: &Config) -> Self {
-        let system = config
-            .system_account
-            .as_ref()
-            .map_or(SYSTEM_NAME, |(name, _)| name);
+        let system = system_name(config);
         let named = config.accounts.iter().map(|account| &*account.name);
         let mut compiler = Compiler {
             accounts: Vec::new(),
@@ -80,7 +84,9 @@ impl Compiler {
                 ways.push((up_to, Transform::new(&mapping.source, &way.subject)?));
             }
             let rank = (has_wildcard(mapping.source.as_bytes()), place);
-            let rule = Mapping { rank, ways };
+            let mut all = mapping.destinations.iter();
+            let lossy = all.any(|way| way.subject == mapping.source);
+            let rule = Mapping { rank, ways, lossy };
             self.table(id).mappings.add(mapping.source.as_bytes(), rule);
         }
         Ok(())

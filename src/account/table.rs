@@ -14,6 +14,8 @@ use super::{AccountId, GLOBAL, GLOBAL_NAME};
 pub struct RoutingTable {
     pub(super) accounts: Vec<AccountTable>,
     pub(super) names: HashMap<Arc<str>, AccountId>,
+    /// The system's account, if there is one.
+    pub system: Option<AccountId>,
 }
 
 /// The table of one account.
@@ -33,8 +35,11 @@ pub struct AccountTable {
 pub struct Mapping {
     /// The first of the file that matches is taken, a literal one before all.
     pub(super) rank: (bool, usize),
-    /// The ways, each with the sum of the weights up to it, of 100. Less than 100 in all leaves the rest as it is.
+    /// The ways, each with the sum of the weights up to it, of 100.
     pub ways: Vec<(u8, Transform)>,
+    /// What no way takes is lost, as in the oracle where one of the ways is the subject itself; otherwise it stays as
+    /// it is.
+    pub lossy: bool,
 }
 
 /// An account sees a stream of another one.
@@ -103,6 +108,7 @@ impl Default for RoutingTable {
         RoutingTable {
             accounts: vec![AccountTable::new(name.clone())],
             names: HashMap::from_iter([(name, GLOBAL)]),
+            system: None,
         }
     }
 }
@@ -150,7 +156,11 @@ impl AccountTable {
     pub fn mapping(&self, subject: &[u8]) -> Option<&Mapping> {
         let mut first: Option<&Mapping> = None;
         self.mappings.matching(subject, |found| {
-            if first.is_none_or(|first| found.rank < first.rank) {
+            let takes = found
+                .ways
+                .first()
+                .is_none_or(|(_, way)| way.matches(subject));
+            if takes && first.is_none_or(|first| found.rank < first.rank) {
                 first = Some(found);
             }
         });

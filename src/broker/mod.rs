@@ -157,6 +157,12 @@ impl Broker {
         peer.mapped = mapped;
     }
 
+    /// Whether a connection is in the system's account.
+    pub fn is_system(&self, conn: ConnId) -> bool {
+        let account = self.find_peer(conn).map(|peer| peer.account);
+        account.is_some() && account == self.table.system
+    }
+
     /// A connection has come.
     pub fn open(&mut self, conn: ConnId, generation: u32) {
         let at = conn as usize;

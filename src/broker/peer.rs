@@ -34,7 +34,9 @@ pub struct Who {
     pub before: String,
     /// With `share`: everything between the account's name and the round trip, beginning with a comma.
     pub between: String,
-    /// With `share`: everything behind the round trip, beginning with a comma.
+    /// With `share`: the server, beginning with a comma.
+    pub server: String,
+    /// With `share`: everything behind the server, beginning with a comma.
     pub behind: String,
     /// The client's round trip, ns.
     pub rtt_ns: u64,

@@ -76,9 +76,13 @@ impl Broker {
     pub(super) fn mapped(&mut self, account: AccountId, subject: &[u8]) -> Option<Vec<u8>> {
         let (chance, random) = (self.random_below(100), self.random_below(u32::MAX));
         let mapping = self.table.account(account).mapping(subject)?;
-        let way = mapping.way(chance as u8)?;
         let mut mapped = Vec::new();
-        way.apply(subject, random, &mut mapped);
+        match mapping.way(chance as u8) {
+            Some(way) => way.apply(subject, random, &mut mapped),
+            // The empty subject, which reaches nobody.
+            None if mapping.lossy => {}
+            None => return None,
+        }
         Some(mapped)
     }
 
@@ -186,9 +190,11 @@ impl Broker {
         asker: Option<&Asker>,
         out: &mut impl Outlet,
     ) -> bool {
-        calls.iter().fold(false, |asked, call| {
-            self.request(call, from, origin, run, asker, out) || asked
-        })
+        let mut asked = false;
+        for call in calls {
+            asked |= self.request(call, from, origin, run, asker, out);
+        }
+        asked
     }
 
     /// Who gets a subject: asks every pattern that matches. The cache keeps the answer.

@@ -43,7 +43,12 @@ pub(super) fn is_answer(subject: &[u8]) -> bool {
 pub(super) struct Asker {
     account: AccountId,
     through: AccountId,
+    /// The first import shares who asks.
     shared: bool,
+    /// A later one does: it can tell only of the server.
+    shared_later: bool,
+    /// What comes is an answer: it has come through no account yet.
+    answers: bool,
 }
 
 /// Where the answers to one request go.
@@ -57,6 +62,9 @@ struct Waiting {
     due_ms: u64,
 }
 
+/// Where answers are published: an account, and a subject of its clients.
+type Reply = (AccountId, Arc<[u8]>);
+
 /// Requests that wait for answers.
 ///
 /// Invariant: `by_reply` and `by_due` have exactly one entry for each of `waiting`.
@@ -67,7 +75,7 @@ pub(super) struct Answers {
     count: u64,
     now_ms: u64,
     waiting: HashMap<Arc<[u8]>, Waiting>,
-    by_reply: BTreeMap<(AccountId, Arc<[u8]>), BTreeSet<Arc<[u8]>>>,
+    by_reply: BTreeMap<Reply, BTreeSet<Arc<[u8]>>>,
     by_due: BTreeSet<(u64, Arc<[u8]>)>,
 }
 
@@ -181,8 +189,13 @@ impl Broker {
         let message = &run.messages[0];
         let asker = Asker {
             account: asker.map_or(from, |asker| asker.account),
-            through: from,
-            shared: call.share || asker.is_some_and(|asker| asker.shared),
+            through: match asker {
+                Some(asker) if asker.answers => asker.account,
+                _ => from,
+            },
+            shared: asker.map_or(call.share, |asker| asker.shared),
+            shared_later: asker.is_some_and(|asker| asker.shared_later || call.share),
+            answers: false,
         };
         let reply = (message.reply_len > 0).then(|| {
             self.answers.add(Waiting {
@@ -229,11 +242,14 @@ impl Broker {
             .and_then(|peer| peer.who.as_ref());
         match who {
             None => format!("{{{account}}}"),
-            Some(who) if !asker.shared => format!("{{{account},\"rtt\":{}}}", who.rtt_ns),
-            Some(who) => format!(
-                "{{{}{account}{},\"rtt\":{}{}}}",
-                who.before, who.between, who.rtt_ns, who.behind
+            Some(who) if asker.shared => format!(
+                "{{{}{account}{},\"rtt\":{}{}{}}}",
+                who.before, who.between, who.rtt_ns, who.server, who.behind
             ),
+            Some(who) => {
+                let server = if asker.shared_later { &*who.server } else { "" };
+                format!("{{{account},\"rtt\":{}{server}}}", who.rtt_ns)
+            }
         }
     }
 
@@ -295,7 +311,7 @@ impl Broker {
                 service: requestor,
                 requestor: account,
                 reply: run.reply(message).into(),
-                many: false,
+                many,
                 threshold_ms,
                 due_ms: 0,
             })
@@ -315,6 +331,8 @@ impl Broker {
             account,
             through: account,
             shared: false,
+            shared_later: false,
+            answers: true,
         };
         let mut delivered = self.route(space, origin, &there, Some(&asker), out) == Some(true);
         if is_answer(&reply) && self.answers.waiting.contains_key(&reply) {

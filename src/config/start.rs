@@ -1,7 +1,7 @@
 //! Owns what can only be checked when file and flags are put together, before the start.
 //! Never changes a setting.
 
-use super::{Account, AccountLimits, ExportKind, Position, Config, ConfigError, host_port};
+use super::{Account, AccountLimits, Config, ConfigError, ExportKind, Position, host_port};
 
 impl Config {
     /// What keeps this configuration from being started with. The oracle's `-t` does not look at these.
@@ -126,9 +126,6 @@ fn not_yet(account: &Account) -> Vec<ConfigError> {
     for export in &account.exports {
         if export.allow_trace {
             refuse("allow_trace", &export.at);
-        }
-        if export.account_token_position.is_some() {
-            refuse("account_token_position", &export.at);
         }
         if let ExportKind::Service(service) = &export.kind
             && let Some(latency) = &service.latency

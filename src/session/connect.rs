@@ -18,6 +18,7 @@ impl Client {
         if connect_info {
             info.connect_info = true;
             info.auth_required = context.authenticator.expects_connect();
+            info.acc_is_sys = broker.is_system(self.conn);
             info.remote_account = self
                 .identity
                 .as_ref()
@@ -138,8 +139,8 @@ impl Client {
                 text("ver", &self.options.version),
             ]
             .concat(),
-            behind: text("server", &context.info.server_id)
-                + ",\"kind\":\"Client\",\"client_type\":\"nats\"",
+            server: text("server", &context.info.server_id),
+            behind: ",\"kind\":\"Client\",\"client_type\":\"nats\"".to_owned(),
             rtt_ns: self.heartbeat.round_trip_ns(),
         }
     }
