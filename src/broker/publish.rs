@@ -155,28 +155,29 @@ impl Broker {
         let found = cache.answer(space, run.subject, generation, |found| {
             self.find_targets(space, run.subject, found);
         });
-        let mut calls = Vec::new();
-        let delivered = if found.solo {
-            Some(self.deliver_to(found, &found.plain[0], run, run.body_bytes(), origin, out))
-        } else if found.counted && run.messages.len() > 1 {
-            None
-        } else {
-            calls.clone_from(&found.calls);
-            let mut delivered = self.deliver(found, run, origin, out);
-            if found.remote_plain != 0 {
-                self.forward_plain(found, origin, run);
-                delivered = true;
-            }
-            Some(delivered)
-        };
+        if found.solo {
+            let target = &found.plain[0];
+            let delivered = self.deliver_to(found, target, run, run.body_bytes(), origin, out);
+            self.put_cache(cache);
+            self.end_expired();
+            return Some(delivered);
+        }
+        if found.counted && run.messages.len() > 1 {
+            self.put_cache(cache);
+            return None;
+        }
+        let mut delivered = self.deliver(found, run, origin, out);
+        if found.remote_plain != 0 {
+            self.forward_plain(found, origin, run);
+            delivered = true;
+        }
+        let calls = found.calls.clone();
         self.put_cache(cache);
         self.end_expired();
-        match delivered {
-            Some(delivered) if !calls.is_empty() => {
-                Some(self.call(&calls, space.account, origin, run, asker, out) || delivered)
-            }
-            other => other,
+        if !calls.is_empty() {
+            delivered |= self.call(&calls, space.account, origin, run, asker, out);
         }
+        Some(delivered)
     }
 
     /// Asks every service that takes the subject. Whether anybody was asked.
