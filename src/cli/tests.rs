@@ -36,7 +36,10 @@ fn show(line: &str, base: &Config) -> String {
         }
         Invocation::Signal(request) => format!("{request:?}"),
         Invocation::Bench(rest) => format!("bench {rest:?}"),
-        Invocation::CheckConfig(file) => format!("check {}", file.display()),
+        Invocation::CheckConfig { file, strict } => {
+            let strictly = if strict { ", strictly" } else { "" };
+            format!("check {}{strictly}", file.display())
+        }
         Invocation::Run(flags) => {
             let mut config = base.clone();
             flags.apply(&mut config);

@@ -2,6 +2,7 @@
 //! the importer, cycles. Never changes a configuration.
 
 mod cycles;
+pub(super) mod index;
 
 use std::collections::{HashMap, HashSet};
 
