@@ -4,6 +4,8 @@
 mod mappings;
 mod permissions;
 
+use std::collections::BTreeMap;
+
 use super::check::index::Index;
 use super::{Account, Config, ConfigError, Export, ExportKind, Import, Position, Rules, User};
 use crate::subject::{Transform, is_subset, overlaps};
@@ -89,13 +91,21 @@ fn lint_imports(account: &Account, warnings: &mut Warnings) {
             );
         }
     }
-    for service in [false, true] {
-        let imports = account
-            .imports
-            .iter()
-            .filter(|import| import.service == service);
-        let with_transform = imports.filter_map(|import| Some((import, import.transform().ok()?)));
-        lint_shadowed(&with_transform.collect::<Vec<_>>(), service, warnings);
+    // Streams can only be alike if they are of the same account.
+    let mut groups: BTreeMap<(bool, &str), Vec<(&Import, Transform)>> = BTreeMap::new();
+    for import in &account.imports {
+        let of = if import.service {
+            ""
+        } else {
+            &import.account.0
+        };
+        if let Ok(transform) = import.transform() {
+            let group = groups.entry((import.service, of)).or_default();
+            group.push((import, transform));
+        }
+    }
+    for ((service, _), imports) in groups {
+        lint_shadowed(&imports, service, warnings);
     }
 }
 
@@ -103,16 +113,13 @@ fn lint_imports(account: &Account, warnings: &mut Warnings) {
 fn lint_shadowed(imports: &[(&Import, Transform)], service: bool, warnings: &mut Warnings) {
     let index = Index::of(imports.iter().map(|(_, transform)| transform.source()));
     for (number, (import, transform)) in imports.iter().enumerate() {
+        let source = transform.source();
         let covers = |other: &usize| {
-            let (wide, wide_transform) = &imports[*other];
-            let same = is_subset(wide_transform.source(), transform.source());
-            let first = *other < number;
-            *other != number
-                && is_subset(transform.source(), wide_transform.source())
-                && (!same || first)
-                && (service || arrives_alike(import, transform, wide, wide_transform))
+            let wide = &imports[*other].1;
+            let is_first = *other < number || wide.source() != source;
+            *other != number && is_first && (service || arrives_alike(transform, wide))
         };
-        let Some(other) = index.candidates(transform.source()).filter(covers).min() else {
+        let Some(other) = index.covering(source).into_iter().find(covers) else {
             continue;
         };
         let other = &imports[other].0.at;
@@ -128,15 +135,9 @@ fn lint_shadowed(imports: &[(&Import, Transform)], service: bool, warnings: &mut
     }
 }
 
-/// Whether two stream imports bring the messages of the narrower one under the same subjects.
-fn arrives_alike(
-    narrow: &Import,
-    narrow_transform: &Transform,
-    wide: &Import,
-    wide_transform: &Transform,
-) -> bool {
-    let image = wide_transform.image(narrow_transform.source());
-    narrow.account.0 == wide.account.0 && image == Some(narrow_transform.results())
+/// Whether two stream imports of one account bring the messages of the narrower one under the same subjects.
+fn arrives_alike(narrow: &Transform, wide: &Transform) -> bool {
+    wide.image(narrow.source()) == Some(narrow.results())
 }
 
 /// A user that may not connect in any way that there is.

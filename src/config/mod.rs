@@ -5,6 +5,8 @@ mod accounts;
 #[cfg(test)]
 mod accounts_tests;
 pub mod check;
+#[cfg(test)]
+mod cycles_tests;
 mod digest;
 mod duration;
 mod host_port;

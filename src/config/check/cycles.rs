@@ -193,13 +193,7 @@ impl<'a> Graph<'a> {
         }
         let mut found = Vec::new();
         for arrival in self.arrivals(hop, hop.transform.source()) {
-            let meets =
-                |next: &usize| overlaps(&arrival.mapped, self.hops[*next].transform.source());
-            found.extend(
-                self.leaving[hop.to]
-                    .candidates(&arrival.mapped)
-                    .filter(meets),
-            );
+            found.extend(self.leaving[hop.to].overlapping(&arrival.mapped));
         }
         found.sort_unstable();
         found.dedup();
@@ -307,7 +301,7 @@ impl<'a> Graph<'a> {
         let mut next = Vec::new();
         let from = &self.hops[hop];
         for after in self.arrivals(from, &arrival.mapped) {
-            for candidate in self.leaving[from.to].candidates(&after.mapped) {
+            for candidate in self.leaving[from.to].overlapping(&after.mapped) {
                 let source = self.hops[candidate].transform.source();
                 if let Some(mapped) = intersection(&after.mapped, source) {
                     let arrival = Arrival {

@@ -3,17 +3,15 @@
 use super::Warnings;
 use crate::config::check::index::Index;
 use crate::config::{Destination, Mapping};
-use crate::subject::is_subset;
 
 /// Warns about the mappings of one account.
 pub(super) fn lint(mappings: &[Mapping], warnings: &mut Warnings) {
     let index = Index::of(mappings.iter().map(|mapping| mapping.source.as_bytes()));
     for (number, mapping) in mappings.iter().enumerate() {
         let source = mapping.source.as_bytes();
-        let covers = |other: &usize| {
-            *other < number && is_subset(source, mappings[*other].source.as_bytes())
-        };
-        if let Some(other) = index.candidates(source).filter(covers).min() {
+        let first = index.covering(source)[0];
+        if first < number {
+            let other = first;
             let text = format!(
                 "the mapping of {:?} is never used: that of {:?} at {} comes first",
                 mapping.source, mappings[other].source, mappings[other].at
