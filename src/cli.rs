@@ -29,7 +29,12 @@ pub enum Invocation {
     /// `gannet bench …`: the words after `bench`.
     Bench(Vec<String>),
     /// `-t -c FILE`: check the file and leave. Like the oracle, flags are not laid over the file first.
-    CheckConfig(PathBuf),
+    CheckConfig {
+        /// The file.
+        file: PathBuf,
+        /// `--strict`: a warning is an error.
+        strict: bool,
+    },
     /// Run the broker.
     Run(Box<Flags>),
 }
@@ -50,6 +55,8 @@ pub struct Output {
 pub struct Flags {
     /// `-c`: the configuration file.
     pub config_file: Option<PathBuf>,
+    /// `--strict`: what a configuration should be warned of is an error.
+    pub strict: bool,
     host: Option<String>,
     port: Option<i64>,
     server_name: Option<String>,
@@ -105,7 +112,10 @@ pub fn parse(words: &[String]) -> Invocation {
         };
     }
     match (flags.check_config, &flags.config_file) {
-        (true, Some(file)) => Invocation::CheckConfig(file.clone()),
+        (true, Some(file)) => Invocation::CheckConfig {
+            file: file.clone(),
+            strict: flags.strict,
+        },
         (true, None) => {
             failure("must specify [-c, --config] option to check configuration file syntax")
         }

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Invocation::Print(output) => Ok(print(&output)),
         Invocation::Signal(request) => signals::send(&request).map(|()| ExitCode::SUCCESS),
         Invocation::Bench(words) => Ok(gannet::bench::run(&words)),
-        Invocation::CheckConfig(file) => check_config(&file),
+        Invocation::CheckConfig { file, strict } => check_config(&file, strict),
         Invocation::Run(flags) => run(&flags),
     });
     outcome.unwrap_or_else(|problem| print(&cli::failed(&problem)))
@@ -32,15 +32,16 @@ fn words() -> Result<Vec<String>, String> {
 }
 
 fn run(flags: &Flags) -> Result<ExitCode, String> {
-    let (mut config, source, mut warnings) = match &flags.config_file {
-        None => (Config::default(), None, Vec::new()),
+    let (mut config, source, mut warnings, hints) = match &flags.config_file {
+        None => (Config::default(), None, Vec::new(), Vec::new()),
         Some(file) => {
             let loaded = load(file)?;
             let source = boot::Source {
                 path: file.display().to_string(),
                 digest: loaded.digest,
             };
-            (loaded.config, Some(source), texts(&loaded.warnings))
+            let warnings = texts(&loaded.warnings);
+            (loaded.config, Some(source), warnings, loaded.hints)
         }
     };
     flags.apply(&mut config);
@@ -49,15 +50,28 @@ fn run(flags: &Flags) -> Result<ExitCode, String> {
         return Err(texts(&errors).join("\n"));
     }
     warnings.extend(Flags::warnings(&config));
+    if flags.strict {
+        warnings.extend(lint(&config, hints));
+        if !warnings.is_empty() {
+            return Err(warnings.join("\n"));
+        }
+    }
     Ok(boot::run(&config, source.as_ref(), &warnings))
 }
 
-fn check_config(file: &Path) -> Result<ExitCode, String> {
+/// Says what is wrong with a file, and what is odd. What the oracle calls a warning is an error here, as there.
+fn check_config(file: &Path, strict: bool) -> Result<ExitCode, String> {
     let loaded = load(file)?;
-    if !loaded.warnings.is_empty() {
-        return Err(texts(&loaded.warnings).join("\n"));
+    let warnings = texts(&loaded.warnings);
+    let found = lint(&loaded.config, loaded.hints);
+    if !warnings.is_empty() || (strict && !found.is_empty()) {
+        return Err([warnings, found].concat().join("\n"));
     }
-    let stderr = format!(
+    let mut stderr: String = found
+        .iter()
+        .map(|text| format!("{}: warning: {text}\n", cli::PROGRAM))
+        .collect();
+    stderr += &format!(
         "{}: configuration file {} is valid ({})\n",
         cli::PROGRAM,
         file.display(),
@@ -67,6 +81,13 @@ fn check_config(file: &Path) -> Result<ExitCode, String> {
         stderr,
         ..Output::default()
     }))
+}
+
+/// What gannet warns of beyond the oracle, in the order of the files.
+fn lint(config: &Config, mut hints: Vec<config::ConfigError>) -> Vec<String> {
+    hints.extend(config::lint(config));
+    hints.sort_by(|a, b| a.at.cmp(&b.at));
+    texts(&hints)
 }
 
 /// The file's settings, or everything that is wrong with it.

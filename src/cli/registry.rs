@@ -143,6 +143,14 @@ pub static REGISTRY: &[Flag] = &[
         default: "",
     },
     Flag {
+        names: &["--strict"],
+        value: "",
+        effect: Effect::Switch(|f, on| f.strict = on),
+        group: Group::Server,
+        help: "Take warnings about the configuration for errors, with -t and at start",
+        default: "",
+    },
+    Flag {
         names: &["-sl", "--signal"],
         value: "signal[=pid]",
         effect: Effect::Text(|f, text| {

@@ -36,7 +36,10 @@ fn show(line: &str, base: &Config) -> String {
         }
         Invocation::Signal(request) => format!("{request:?}"),
         Invocation::Bench(rest) => format!("bench {rest:?}"),
-        Invocation::CheckConfig(file) => format!("check {}", file.display()),
+        Invocation::CheckConfig { file, strict } => {
+            let strictly = if strict { ", strictly" } else { "" };
+            format!("check {}{strictly}", file.display())
+        }
         Invocation::Run(flags) => {
             let mut config = base.clone();
             flags.apply(&mut config);
@@ -233,6 +236,7 @@ fn what_leaves_at_once() {
             "--version=true stray",
             "--help_tls",
             "-t -c a.conf -p 1",
+            "-t --strict -c a.conf",
             "-c a.conf -t extra",
             "bench pub --size 16",
             "--signal stop",
@@ -258,6 +262,8 @@ fn what_leaves_at_once() {
                 exit 0 | TLS is not available in gannet yet: the flags --tls, --tlscert, --tlskey, --tlsverify and --tlscacert, | 
             -t -c a.conf -p 1
                 check a.conf
+            -t --strict -c a.conf
+                check a.conf, strictly
             -c a.conf -t extra
                 exit 1 |  | gannet: unrecognized command: "extra"
             bench pub --size 16

@@ -2,11 +2,13 @@
 //! the importer, cycles. Never changes a configuration.
 
 mod cycles;
+pub(super) mod index;
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Account, Config, ConfigError, Export, ExportKind, Import, Position, Service};
 use crate::subject::{is_subset, tokens};
+use index::Index;
 
 /// Everything that is wrong between the accounts of a configuration, in the order of the accounts.
 /// A configuration that has been loaded has none of it.
@@ -64,6 +66,8 @@ pub struct Exporters<'a> {
 struct Exporter<'a> {
     account: &'a Account,
     exact: HashMap<(bool, &'a str), &'a Export>,
+    /// All exports, numbered as in the account.
+    index: Index,
 }
 
 /// Whether an account may import something.
@@ -104,10 +108,11 @@ impl<'a> Exporters<'a> {
         if let Some(export) = exporter.exact.get(&(import.service, subject)) {
             return allows(export, importer, None);
         }
-        let same_kind = |export: &&Export| is_service(export) == import.service;
-        let exports = exporter.account.exports.iter().filter(same_kind);
-        let covers = |export: &&Export| is_subset(subject.as_bytes(), export.subject.as_bytes());
-        let covering: Vec<&Export> = exports.filter(covers).collect();
+        let covering = exporter.index.covering(subject.as_bytes()).into_iter();
+        let covering = covering.map(|number| &exporter.account.exports[number]);
+        let covering: Vec<&Export> = covering
+            .filter(|export| is_service(export) == import.service)
+            .collect();
         let mut permit = Permit::NotExported;
         for export in &covering {
             let own = export.subject.as_bytes();
@@ -134,6 +139,12 @@ impl<'a> Exporter<'a> {
         Exporter {
             account,
             exact: account.exports.iter().map(by_subject).collect(),
+            index: Index::of(
+                account
+                    .exports
+                    .iter()
+                    .map(|export| export.subject.as_bytes()),
+            ),
         }
     }
 }

@@ -31,6 +31,9 @@ pub struct Loaded {
     pub config: Config,
     /// What is taken but should be mended. The oracle starts with them and fails its `-t` for them.
     pub warnings: Vec<ConfigError>,
+    /// What is as in the oracle and may surprise, but cannot be seen in `config` any more; the rest of it is
+    /// found by [`lint`](super::lint()).
+    pub hints: Vec<ConfigError>,
     /// `sha256:…` of the values in the file, equal to the oracle's of the same file.
     pub digest: String,
 }
@@ -76,6 +79,7 @@ pub fn load_with(
     Ok(Loaded {
         config: checked.config,
         warnings: checked.warnings,
+        hints: checked.hints,
         digest,
     })
 }

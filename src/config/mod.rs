@@ -5,10 +5,15 @@ mod accounts;
 #[cfg(test)]
 mod accounts_tests;
 pub mod check;
+#[cfg(test)]
+mod cycles_tests;
 mod digest;
 mod duration;
 mod host_port;
 mod lexer;
+mod lint;
+#[cfg(test)]
+mod lint_tests;
 mod load;
 mod parser;
 mod schema;
@@ -26,6 +31,7 @@ pub use accounts::{
     Account, AccountLimits, Destination, Export, ExportKind, Import, Latency, Mapping,
     ResponseType, Sampling, Service,
 };
+pub use lint::lint;
 pub use load::{ConfigError, Loaded, load, load_with};
 
 /// Where in which file something stands. Lines and columns count from 1.

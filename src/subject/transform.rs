@@ -3,13 +3,16 @@
 //!
 //! A **transform** has a source, which is a pattern, and a destination, which is a subject that may name the
 //! wildcards of the source: `$1`, `{{wildcard(1)}}`, or through a function such as `{{partition(8,1)}}`. Both end
-//! with `>`, or neither. What is taken and what comes out is what nats-server 2.15.1 does (the tables in
-//! `transform/tests.rs`), except:
+//! with `>`, or neither. There are three ways to make one: [`Transform::new`] for mappings, [`Transform::strict`] for
+//! stream imports, [`Transform::service`] for service imports. What is taken and what comes out is what nats-server
+//! 2.15.1 does (the tables in `transform/tests.rs`), except:
 //!
+//! - An empty destination is refused; the oracle takes it and dies of the first message.
 //! - `{{partition(n)}}` of a source without wildcards hashes the subject; there the oracle hashes the subject or
 //!   nothing at all, depending on the order in which it happened to look at the mappings.
-//! - A strict transform has no function in its destination; the oracle looks only where the source has wildcards.
-//!   And it does not invent subjects: where the oracle cannot turn a service import around, it sends to the pattern.
+//! - The destination of a stream import without wildcards is a plain subject; the oracle takes anything there, and
+//!   delivers on it as it is written.
+//! - A service import that cannot be turned around is refused; the oracle sends its requests to the pattern itself.
 //!
 //! Like the oracle, `$0`, `$-1` and the like stand for the first token of the subject, and a token that only holds
 //! a function somewhere (`a{{wildcard(1)}}`) is a literal one.

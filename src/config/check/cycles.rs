@@ -4,16 +4,23 @@
 //! A hop is one import, in the direction in which messages go. Where what comes out of one hop meets what goes into
 //! another of the account where it arrives, the second follows the first. Parts of this graph that have no way back
 //! cannot have a cycle. Where there is a way back, patterns are followed along it, narrowed at each hop, since two
-//! hops that meet need not meet in the subjects that a third one lets through.
+//! hops that meet need not meet in the subjects that a third one lets through. What a pattern cannot say (whatever
+//! an earlier mapping takes away, two tokens that are the same) is settled by sending one subject around.
 
 use std::collections::{HashMap, HashSet};
 
 use super::super::{Account, Config, ConfigError};
-use crate::subject::{Transform, intersection, is_subset, overlaps, tokens};
+use super::index::Index;
+use crate::subject::{
+    Preimage, Transform, intersection, is_subset, overlaps, pattern_matches, tokens,
+};
 
 /// States that are looked at before a configuration is refused because nobody can tell. A state is a hop and what
 /// arrives there.
 const STATES_MAX: usize = 1_000_000;
+
+/// Tokens that an example has for a `>`, at most: mappings may take subjects of a certain length away.
+const REST_TOKENS_MAX: usize = 8;
 
 /// An error for each cycle, at its first import, with the whole way around. Imports that are `refused` form none.
 pub(super) fn check(config: &Config, refused: &super::Refused) -> Vec<ConfigError> {
@@ -41,19 +48,15 @@ struct Mapped {
 }
 
 /// The hops of one kind, and which leave each account.
+///
+/// - `exact`: patterns say all there is to say of what comes out of a hop.
 struct Graph<'a> {
+    exact: bool,
     accounts: &'a [Account],
     service: bool,
     hops: Vec<Hop<'a>>,
-    leaving: Vec<Leaving>,
+    leaving: Vec<Index>,
     mappings: Vec<Vec<Mapped>>,
-}
-
-/// Hops that leave an account, by the first token of what goes in; those with a wildcard there apart.
-#[derive(Default)]
-struct Leaving {
-    by_token: HashMap<Vec<u8>, Vec<usize>>,
-    any: Vec<usize>,
 }
 
 /// A subject or pattern on its way, where it arrives and as what it goes on.
@@ -63,6 +66,19 @@ struct Arrival {
     pattern: Vec<u8>,
     /// After the mappings of the account.
     mapped: Vec<u8>,
+    /// By which mapping of the account.
+    way: Way,
+}
+
+/// What the mappings of an account do with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// None takes it.
+    Plain,
+    /// This one takes it, and this of its transforms.
+    Mapped(usize, usize),
+    /// This one takes it and leaves it where it is.
+    Stayed(usize),
 }
 
 impl<'a> Graph<'a> {
@@ -72,6 +88,7 @@ impl<'a> Graph<'a> {
             .map(|(at, account)| (account.name.as_str(), at))
             .collect();
         let mut graph = Graph {
+            exact: true,
             accounts: &config.accounts,
             service,
             hops: Vec::new(),
@@ -80,7 +97,7 @@ impl<'a> Graph<'a> {
         };
         graph
             .leaving
-            .resize_with(config.accounts.len(), Leaving::default);
+            .resize_with(config.accounts.len(), Index::default);
         for (importer, account) in config.accounts.iter().enumerate() {
             let imports = account.imports.iter().enumerate();
             for (at, import) in imports.filter(|(_, import)| import.service == service) {
@@ -105,7 +122,7 @@ impl<'a> Graph<'a> {
                 });
             }
         }
-        let mappings = |(account, leaving): (&Account, &Leaving)| {
+        let mappings = |(account, leaving): (&Account, &Index)| {
             // Only requests are mapped where they arrive.
             if service && !leaving.is_empty() {
                 mapped(account)
@@ -119,6 +136,12 @@ impl<'a> Graph<'a> {
             .zip(&graph.leaving)
             .map(mappings)
             .collect();
+        let numbers_once = |hop: &Hop<'_>| {
+            let count = |pattern: &[u8]| tokens(pattern).filter(|token| *token == b"*").count();
+            count(hop.transform.source()) == count(&hop.transform.results())
+        };
+        graph.exact =
+            graph.mappings.iter().all(Vec::is_empty) && graph.hops.iter().all(numbers_once);
         graph
     }
 
@@ -170,13 +193,7 @@ impl<'a> Graph<'a> {
         }
         let mut found = Vec::new();
         for arrival in self.arrivals(hop, hop.transform.source()) {
-            let meets =
-                |next: &usize| overlaps(&arrival.mapped, self.hops[*next].transform.source());
-            found.extend(
-                self.leaving[hop.to]
-                    .candidates(&arrival.mapped)
-                    .filter(meets),
-            );
+            found.extend(self.leaving[hop.to].overlapping(&arrival.mapped));
         }
         found.sort_unstable();
         found.dedup();
@@ -198,13 +215,24 @@ impl<'a> Graph<'a> {
                 continue;
             };
             if next == start {
+                if !self.some_subject_goes(&path, &arrival) {
+                    continue;
+                }
                 return Around::Yes(
                     path.iter().map(|step| step.hop).collect(),
                     self.text(&path, &arrival),
                 );
             }
             let on_path = path.iter().any(|step| step.hop == next);
-            if on_path || !group.contains(&next) || !seen.insert((next, arrival.mapped.clone())) {
+            if on_path || !group.contains(&next) {
+                continue;
+            }
+            let from = match self.exact {
+                true => None,
+                false => Some(self.origin(&path, &arrival)),
+            };
+            if from == Some(Preimage::Nothing) || !seen.insert((next, arrival.mapped.clone(), from))
+            {
                 continue;
             }
             *states_left = match states_left.checked_sub(1) {
@@ -215,15 +243,72 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// What has to go into the first hop of a path for `last` to come out at its end.
+    fn origin(&self, path: &[Step], last: &Arrival) -> Preimage {
+        let mut pattern = last.mapped.clone();
+        let mut behind = last;
+        for step in path.iter().rev() {
+            let hop = &self.hops[step.hop];
+            let mapped = match behind.way {
+                Way::Mapped(mapping, at) => Some(&self.mappings[hop.to][mapping].transforms[at]),
+                Way::Plain | Way::Stayed(_) => None,
+            };
+            for transform in mapped.into_iter().chain([&hop.transform]) {
+                match transform.preimage(&pattern) {
+                    Preimage::Pattern(before) => pattern = before,
+                    other => return other,
+                }
+            }
+            behind = &step.arrival;
+        }
+        Preimage::Pattern(pattern)
+    }
+
+    /// Whether there is a subject that goes all the way and into the first hop again. Where a function hides it, yes.
+    fn some_subject_goes(&self, path: &[Step], last: &Arrival) -> bool {
+        match self.origin(path, last) {
+            Preimage::Nothing => false,
+            Preimage::Unclear => true,
+            Preimage::Pattern(origin) => (1..=REST_TOKENS_MAX)
+                .any(|rest_tokens| self.goes(path, last, example(&origin, rest_tokens))),
+        }
+    }
+
+    fn goes(&self, path: &[Step], last: &Arrival, subject: Vec<u8>) -> bool {
+        let behind = path[1..].iter().map(|step| &step.arrival).chain([last]);
+        let mut subject = subject;
+        for (step, arrival) in path.iter().zip(behind) {
+            let hop = &self.hops[step.hop];
+            if !hop.transform.matches(&subject) {
+                return false;
+            }
+            subject = applied(&hop.transform, &subject);
+            let mappings = &self.mappings[hop.to];
+            let takes = |mapping: &Mapped| pattern_matches(mapping.source.as_bytes(), &subject);
+            match (arrival.way, mappings.iter().position(takes)) {
+                (Way::Plain, None) => {}
+                (Way::Stayed(wanted), Some(mapping)) if mapping == wanted => {}
+                (Way::Mapped(wanted, at), Some(mapping)) if mapping == wanted => {
+                    subject = applied(&mappings[mapping].transforms[at], &subject);
+                }
+                _ => return false,
+            }
+        }
+        self.hops[path[0].hop].transform.matches(&subject)
+    }
+
     fn step(&self, hop: usize, arrival: Arrival) -> Step {
         let mut next = Vec::new();
         let from = &self.hops[hop];
         for after in self.arrivals(from, &arrival.mapped) {
-            for candidate in self.leaving[from.to].candidates(&after.mapped) {
+            for candidate in self.leaving[from.to].overlapping(&after.mapped) {
                 let source = self.hops[candidate].transform.source();
                 if let Some(mapped) = intersection(&after.mapped, source) {
-                    let pattern = after.pattern.clone();
-                    next.push((candidate, Arrival { pattern, mapped }));
+                    let arrival = Arrival {
+                        mapped,
+                        ..after.clone()
+                    };
+                    next.push((candidate, arrival));
                 }
             }
         }
@@ -237,19 +322,23 @@ impl<'a> Graph<'a> {
             return Vec::new();
         };
         let mut arrivals = Vec::new();
-        let mapped = |mapped| Arrival {
+        let arrival = |mapped, way| Arrival {
             pattern: pattern.clone(),
             mapped,
+            way,
         };
-        for mapping in &self.mappings[hop.to] {
+        for (number, mapping) in self.mappings[hop.to].iter().enumerate() {
             let source = mapping.source.as_bytes();
             if !overlaps(source, &pattern) {
                 continue;
             }
-            let images = mapping.transforms.iter().filter_map(|t| t.image(&pattern));
-            arrivals.extend(images.map(mapped));
+            for (at, transform) in mapping.transforms.iter().enumerate() {
+                let image = transform.image(&pattern);
+                arrivals.extend(image.map(|image| arrival(image, Way::Mapped(number, at))));
+            }
             if mapping.leaves_rest {
-                arrivals.extend(intersection(source, &pattern).map(mapped));
+                let left = intersection(source, &pattern);
+                arrivals.extend(left.map(|left| arrival(left, Way::Stayed(number))));
             }
             if is_subset(&pattern, source) {
                 return arrivals;
@@ -271,10 +360,9 @@ impl<'a> Graph<'a> {
             let pattern = String::from_utf8_lossy(&arrival.pattern);
             let mapped = String::from_utf8_lossy(&arrival.mapped);
             let name = &self.accounts[account].name;
-            if overlaps(&arrival.pattern, &arrival.mapped) {
-                format!("{name} {mapped}")
-            } else {
-                format!("{name} {pattern}, mapped to {mapped}")
+            match arrival.way {
+                Way::Mapped(..) => format!("{name} {pattern}, mapped to {mapped}"),
+                Way::Plain | Way::Stayed(_) => format!("{name} {mapped}"),
             }
         });
         let places = places.collect::<Vec<_>>().join(" -> ");
@@ -303,37 +391,9 @@ impl Arrival {
         Arrival {
             mapped: pattern.clone(),
             pattern,
+            way: Way::Plain,
         }
     }
-}
-
-impl Leaving {
-    fn add(&mut self, source: &[u8], hop: usize) {
-        match first_token(source) {
-            Some(token) => self.by_token.entry(token.to_vec()).or_default().push(hop),
-            None => self.any.push(hop),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.by_token.is_empty() && self.any.is_empty()
-    }
-
-    /// Hops that something of `pattern` may go into.
-    fn candidates(&self, pattern: &[u8]) -> impl Iterator<Item = usize> {
-        let (one, all) = match first_token(pattern) {
-            Some(token) => (self.by_token.get(token), None),
-            None => (None, Some(self.by_token.values())),
-        };
-        let by_token = one.into_iter().chain(all.into_iter().flatten());
-        by_token.flatten().chain(&self.any).copied()
-    }
-}
-
-/// `None` if it is a wildcard.
-fn first_token(pattern: &[u8]) -> Option<&[u8]> {
-    let token = tokens(pattern).next();
-    token.filter(|token| !matches!(*token, b"*" | b">"))
 }
 
 fn mapped(account: &Account) -> Vec<Mapped> {
@@ -360,6 +420,30 @@ fn mapped(account: &Account) -> Vec<Mapped> {
         }
     };
     account.mappings.iter().map(mapped).collect()
+}
+
+fn applied(transform: &Transform, subject: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    transform.apply(subject, 0, &mut out);
+    out
+}
+
+/// A subject of a pattern, with tokens for the wildcards that are in no configuration, and so many for `>`.
+fn example(pattern: &[u8], rest_tokens: usize) -> Vec<u8> {
+    let mut number = 0;
+    let mut fresh = |count: usize| {
+        let tokens = (0..count).map(|_| {
+            number += 1;
+            format!("\u{1}{number}")
+        });
+        tokens.collect::<Vec<_>>().join(".").into_bytes()
+    };
+    let filled = tokens(pattern).map(|token| match token {
+        b"*" => fresh(1),
+        b">" => fresh(rest_tokens),
+        literal => literal.to_vec(),
+    });
+    filled.collect::<Vec<_>>().join(&b'.')
 }
 
 /// The strongly connected components of a graph (Tarjan), without recursion.

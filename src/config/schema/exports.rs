@@ -191,6 +191,13 @@ fn accounts(schema: &mut Schema<'_>, field: Field<'_>) -> Option<Vec<(String, Po
     let names: Vec<_> = names
         .map(|(name, at)| (name.to_owned(), at.clone()))
         .collect();
+    if names.is_empty() {
+        let text = format!(
+            "{:?} is empty, so that every account may import this",
+            field.name
+        );
+        schema.hint(field.at, text);
+    }
     Some(names).filter(|names| !names.is_empty())
 }
 

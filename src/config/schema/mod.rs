@@ -26,6 +26,7 @@ pub(super) struct Checked {
     pub(super) config: Config,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<ConfigError>,
+    pub(super) hints: Vec<ConfigError>,
 }
 
 /// Reads every setting of a configuration.
@@ -34,6 +35,7 @@ pub(super) fn check(parsed: &Parsed) -> Checked {
         config: Config::default(),
         errors: Vec::new(),
         warnings: Vec::new(),
+        hints: Vec::new(),
         doubtful: HashSet::new(),
         doubt_all: parsed.partial,
         parsed,
@@ -45,6 +47,7 @@ pub(super) fn check(parsed: &Parsed) -> Checked {
         config: schema.config,
         errors: schema.errors,
         warnings: schema.warnings,
+        hints: schema.hints,
     }
 }
 
@@ -52,7 +55,10 @@ pub(super) fn check(parsed: &Parsed) -> Checked {
 struct Schema<'p> {
     config: Config,
     errors: Vec<ConfigError>,
+    /// What the oracle calls warnings.
     warnings: Vec<ConfigError>,
+    /// What only gannet warns of, and that cannot be seen in the configuration any more.
+    hints: Vec<ConfigError>,
     /// Accounts with errors: what others say of them is not held against those.
     doubtful: HashSet<String>,
     /// The accounts may be others than those that were read.
@@ -106,6 +112,13 @@ impl Schema<'_> {
 
     fn warning(&mut self, at: &Position, text: String) {
         self.warnings.push(ConfigError {
+            at: at.clone(),
+            text,
+        });
+    }
+
+    fn hint(&mut self, at: &Position, text: String) {
+        self.hints.push(ConfigError {
             at: at.clone(),
             text,
         });

@@ -7,7 +7,7 @@ use super::function::Function;
 use super::{Part, Transform};
 
 /// Where the subjects of a pattern in the destination's space come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Preimage {
     /// From nowhere: no result matches.
     Nothing,
