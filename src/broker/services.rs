@@ -30,6 +30,10 @@ const SHARD_AT: usize = 11;
 /// Digits of the random parts and of the shard's number: as many as there can be shards.
 const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-~";
 
+/// A request passes so many imports at most. Cycles are refused at start, those that mappings close as well; this
+/// bounds what no check has seen.
+const HOPS_MAX: u32 = 16;
+
 const INFO: &[u8] = b"Nats-Request-Info: ";
 
 /// Whether a publish there may be an answer.
@@ -49,6 +53,8 @@ pub(super) struct Asker {
     shared_later: bool,
     /// What comes is an answer: it has come through no account yet.
     answers: bool,
+    /// How many imports it has passed.
+    hops: u32,
 }
 
 /// Where the answers to one request go.
@@ -196,7 +202,11 @@ impl Broker {
             shared: asker.map_or(call.share, |asker| asker.shared),
             shared_later: asker.is_some_and(|asker| asker.shared_later || call.share),
             answers: false,
+            hops: asker.map_or(0, |asker| asker.hops) + 1,
         };
+        if asker.hops > HOPS_MAX {
+            return false;
+        }
         let reply = (message.reply_len > 0).then(|| {
             self.answers.add(Waiting {
                 service: call.account,
@@ -333,6 +343,7 @@ impl Broker {
             shared: false,
             shared_later: false,
             answers: true,
+            hops: 0,
         };
         let mut delivered = self.route(space, origin, &there, Some(&asker), out) == Some(true);
         if is_answer(&reply) && self.answers.waiting.contains_key(&reply) {
