@@ -9,13 +9,15 @@
 //! 2. [`session::client`]: cuts bytes into operations; `session::publish` gathers publishes on one subject
 //!    into a run.
 //! 3. [`proto::parser`]: control lines, borrowed and in place.
-//! 4. [`broker::publish`]: permission, match, delivery here, forwarding there, no-responders: one function.
+//! 4. [`broker::publish`]: mapping, permission, match, delivery here, forwarding there, other accounts, no-responders.
+//!    The match asks [`account::table`] who sees the subject as a stream and which service takes it;
+//!    [`broker::services`] makes the requests and takes the answers back.
 //! 5. [`broker::deliver`]: targets and queue groups; [`broker::outbox`]: bytes waiting for one connection.
 //! 6. [`broker::forward`]: the same from and to other shards; [`shard::mesh`]: the queues between them.
 //!
 //! Beside that line: [`subject`] (patterns and the set of them), [`broker::interest`] (who wants which pattern),
-//! [`broker::matching`] (the answer to "who gets this subject", cached), [`auth`] (who a client is, what it may
-//! do), [`config`] (the file), [`cli`] (the flags), [`control`] (boot, workers, signals, log), [`bench`](mod@bench)
+//! [`broker::matching`] (the answer to "who gets this subject", cached), [`account::compiler`]
+//! (configuration to tables), [`auth`] (who a client is, what it may do), [`config`] (the file), [`cli`] (the flags), [`control`] (boot, workers, signals, log), [`bench`](mod@bench)
 //! (the load generator, a user of the broker like any other).
 //!
 //! # Invariants
@@ -29,7 +31,7 @@
 //!   publish that anybody sends after the PONG behind a SUB finds that SUB on every shard, and a PONG follows
 //!   every message whose publisher had its own PONG before.
 //! - Every queue has a bound. A full mesh stops the reading of the connections that fill it; a subscriber that is
-//!   far behind holds back who feeds it for a bounded time, and is cut at `max_pending`.
+//!   far behind slows down who feeds it, piece by piece, and is cut at `max_pending`.
 //! - A shard never waits for anything but its ring: hashing, files, logs and signals are on other threads.
 
 pub mod account;

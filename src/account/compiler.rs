@@ -180,3 +180,104 @@ fn find_service<'c>(config: &'c Config, import: &Import) -> Option<&'c Service> 
     let wider = || services().find(|(subject, _)| is_subset(wanted, subject));
     same.or_else(wider).map(|(_, service)| service)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::load_with;
+
+    const CONFIG: &str = r#"
+        mappings { "old.*": "new.$1" }
+        accounts {
+          A {
+            exports: [ {stream: "s.>"}, {service: "q.*", response_type: stream, threshold: "3s"} ]
+            mappings { half: [ {dest: other, weight: 50%} ], lost: [ {dest: lost, weight: 50%} ] }
+          }
+          B {
+            imports: [
+              {stream: {account: A, subject: "s.*.x"}, to: "t.$1"}
+              {stream: {account: A, subject: "s.>"}, prefix: p}
+              {service: {account: A, subject: "q.*"}, to: "ask.*"}
+            ]
+          }
+        }"#;
+
+    fn tables() -> RoutingTable {
+        let read = |_: &Path| Ok(CONFIG.as_bytes().to_vec());
+        let loaded = load_with(Path::new("test.conf"), &|_| None, &read);
+        compile(&loaded.expect("nothing is wrong").config).expect("it compiles")
+    }
+
+    fn applied(transform: &Option<Transform>, subject: &str) -> String {
+        let mut out = Vec::new();
+        match transform {
+            None => out.extend_from_slice(subject.as_bytes()),
+            Some(transform) => transform.apply(subject.as_bytes(), 0, &mut out),
+        }
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn streams_are_seen_under_the_importers_subjects() {
+        let table = tables();
+        let (a, b) = (table.find("A").unwrap(), table.find("B").unwrap());
+        let seen = |subject: &str| {
+            let mut seen = Vec::new();
+            table.account(a).streams(subject.as_bytes(), |hop| {
+                assert_eq!(hop.to, b);
+                seen.push(applied(&hop.transform, subject));
+            });
+            seen.sort();
+            seen
+        };
+        assert_eq!(seen("s.1.x"), ["p.s.1.x", "t.1"]);
+        assert_eq!(seen("s.1"), ["p.s.1"]);
+        assert!(seen("q.1").is_empty());
+        let concerned = |pattern: &str| table.account(b).exporters_seen(pattern.as_bytes()).count();
+        assert_eq!(concerned("t.*"), 1);
+        assert_eq!(concerned(">"), 2);
+        assert_eq!(
+            concerned("_INBOX.x"),
+            0,
+            "inboxes cost the exporter nothing"
+        );
+    }
+
+    #[test]
+    fn services_are_asked_under_the_exporters_subject() {
+        let table = tables();
+        let (a, b) = (table.find("A").unwrap(), table.find("B").unwrap());
+        let mut asked = Vec::new();
+        table.account(b).services(b"ask.1", |hop| asked.push(hop));
+        let [hop] = asked.as_slice() else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(hop.to, a);
+        assert_eq!(applied(&hop.transform, "ask.1"), "q.1");
+        assert!(hop.many_answers);
+        assert_eq!(hop.threshold_ms, Some(3_000));
+    }
+
+    #[test]
+    fn mappings_share_what_is_published() {
+        let table = tables();
+        let a = table.account(table.find("A").unwrap());
+        let half = a.mapping(b"half").expect("mapped");
+        assert!(half.way(49).is_some() && half.way(50).is_none() && !half.lossy);
+        assert!(a.mapping(b"lost").expect("mapped").lossy);
+        assert!(a.mapping(b"old.1").is_none(), "the global account's");
+        let global = table.account(GLOBAL);
+        assert_eq!(applied_way(global.mapping(b"old.1").unwrap()), "new.1");
+    }
+
+    fn applied_way(mapping: &Mapping) -> String {
+        let mut out = Vec::new();
+        mapping
+            .way(99)
+            .expect("all of it")
+            .apply(b"old.1", 0, &mut out);
+        String::from_utf8(out).expect("text")
+    }
+}

@@ -214,11 +214,6 @@ impl Interest {
         id
     }
 
-    /// A queue group's number, if it has members.
-    pub fn find_queue(&self, name: &[u8]) -> Option<QueueId> {
-        self.queue_ids.get(name).copied()
-    }
-
     /// The bytes of a queue group's name.
     pub fn queue_name(&self, id: QueueId) -> &[u8] {
         &self.queue_names[id as usize].name

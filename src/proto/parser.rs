@@ -332,13 +332,12 @@ fn parse_any(input: &[u8], control_line_bytes_max: usize) -> Step<'_> {
         newline
     };
     let argument = trim_start(&input[verb_len..argument_end]);
-    if verb_takes_line(verb) {
-        if argument.len() > control_line_bytes_max {
-            return Step::Fault(Fault::ControlLineTooLong);
-        }
-        if matches!(verb, Verb::Pub | Verb::HPub | Verb::Sub | Verb::Unsub) && newline == verb_len {
-            return Step::Fault(Fault::UnknownOperation);
-        }
+    // Every verb's line, as bytes behind a PING are kept until its line ends.
+    if argument.len() > control_line_bytes_max {
+        return Step::Fault(Fault::ControlLineTooLong);
+    }
+    if matches!(verb, Verb::Pub | Verb::HPub | Verb::Sub | Verb::Unsub) && newline == verb_len {
+        return Step::Fault(Fault::UnknownOperation);
     }
     let op = match verb {
         Verb::Ping => Some(Op::Ping),
@@ -384,10 +383,6 @@ fn bad_separator(verb: Verb, next: Option<&u8>) -> Option<Fault> {
         Some(_) if needs_space => Some(Fault::UnknownOperation),
         Some(_) => None,
     }
-}
-
-fn verb_takes_line(verb: Verb) -> bool {
-    !matches!(verb, Verb::Ping | Verb::Pong | Verb::Ok)
 }
 
 fn is_space(byte: u8) -> bool {

@@ -98,7 +98,8 @@ fn removed_subscriptions_leave_nothing() {
     let mut owner = Client::connect(&server);
     let mut other = Client::connect(&server);
     let mut resident = Vec::new();
-    for round in 0..3 {
+    // The resident size goes up and down by some 20 MB from round to round: the least of three against the least before.
+    for round in 0..6 {
         send_in_parts(&mut owner, |n| format!("SUB gone.{round}.{n} {n}\r\n"));
         other.op(&format!("PUB gone.{round}.77 2\r\n77"));
         other.barrier();
@@ -112,7 +113,13 @@ fn removed_subscriptions_leave_nothing() {
         resident.push(server.resident_bytes());
     }
     server.wait_until("it still runs", |_| true);
-    assert_growth(&resident, SUBSCRIPTION_GROWTH_BYTES_MAX);
+    println!("resident after each round: {resident:?}");
+    let least = |rounds: &[u64]| *rounds.iter().min().expect("some");
+    let growth = least(&resident[3..]).saturating_sub(least(&resident[..3]));
+    assert!(
+        growth <= SUBSCRIPTION_GROWTH_BYTES_MAX,
+        "resident memory grows by {growth} bytes in three rounds: {resident:?}"
+    );
 }
 
 /// An operation for each subscription, with a barrier behind the last.
