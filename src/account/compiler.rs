@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::config::{self, Account, Config, ExportKind, Import, ResponseType, Service};
-use crate::subject::{Transform, TransformError, has_wildcard, is_subset, number_wildcards};
+use crate::config::check::{Exporters, Permit};
+use crate::config::{self, Account, Config, Export, ExportKind, Import, ResponseType, Service};
+use crate::subject::{Transform, TransformError, has_wildcard};
 
 use super::table::{AccountTable, Mapping, RoutingTable, ServiceHop, StreamHop};
 use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
@@ -19,13 +20,14 @@ pub type CompileError = TransformError;
 /// # Errors
 /// A mapping or an import whose subjects make no transform.
 pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
+    let exporters = Exporters::new(config);
     let mut compiler = Compiler::new(config);
     compiler.map(GLOBAL, &config.mappings)?;
     for account in &config.accounts {
         let id = compiler.names[&*account.name];
         compiler.map(id, &account.mappings)?;
         for import in &account.imports {
-            compiler.import(config, id, import)?;
+            compiler.import(&exporters, account, id, import)?;
         }
     }
     let system = compiler.names.get(system_name(config)).copied();
@@ -94,7 +96,8 @@ impl Compiler {
 
     fn import(
         &mut self,
-        config: &Config,
+        exporters: &Exporters<'_>,
+        account: &Account,
         to: AccountId,
         import: &Import,
     ) -> Result<(), CompileError> {
@@ -102,12 +105,13 @@ impl Compiler {
             return Ok(());
         };
         if import.service {
-            return self.import_service(config, to, exporter, import);
+            let permit = exporters.permit(&account.name, import);
+            return self.import_service(to, exporter, import, permit);
         }
-        let local = local_subject(import);
+        let local = import.local();
         let transform = match local == import.subject {
             true => None,
-            false => Some(Transform::strict(&import.subject, &local)?),
+            false => Some(import.transform()?),
         };
         let seen = match &transform {
             None => local.into_bytes(),
@@ -123,20 +127,26 @@ impl Compiler {
 
     fn import_service(
         &mut self,
-        config: &Config,
         importer: AccountId,
         exporter: AccountId,
         import: &Import,
+        permit: Permit<'_>,
     ) -> Result<(), CompileError> {
-        let local = import.to.as_ref().unwrap_or(&import.subject);
-        let transform = match *local == import.subject {
+        let local = import.local();
+        let transform = match local == import.subject {
             true => None,
-            false => Some(Transform::service(local, &import.subject)?),
+            false => Some(import.transform()?),
         };
         let pattern = transform
             .as_ref()
             .map_or(local.as_bytes().to_vec(), |t| t.source().to_vec());
-        let service = find_service(config, import).cloned().unwrap_or_default();
+        let service = match permit {
+            Permit::Granted(Export {
+                kind: ExportKind::Service(service),
+                ..
+            }) => service.clone(),
+            _ => Service::default(),
+        };
         let hop = ServiceHop {
             to: exporter,
             transform,
@@ -147,38 +157,6 @@ impl Compiler {
         self.table(importer).services.add(&pattern, hop);
         Ok(())
     }
-}
-
-/// The importer's name for a stream: `to`, or the prefix before the exporter's.
-fn local_subject(import: &Import) -> String {
-    match (&import.to, &import.prefix) {
-        (Some(to), _) => to.clone(),
-        (None, Some(prefix)) => format!(
-            "{}.{}",
-            prefix.trim_end_matches('.'),
-            number_wildcards(&import.subject)
-        ),
-        (None, None) => import.subject.clone(),
-    }
-}
-
-/// The exported service that an import is of: the same subject before a wider one.
-fn find_service<'c>(config: &'c Config, import: &Import) -> Option<&'c Service> {
-    let named = |account: &&Account| account.name == import.account.0;
-    let exporter = config.accounts.iter().find(named)?;
-    let services = || {
-        exporter
-            .exports
-            .iter()
-            .filter_map(|export| match &export.kind {
-                ExportKind::Service(service) => Some((export.subject.as_bytes(), service)),
-                ExportKind::Stream => None,
-            })
-    };
-    let wanted = import.subject.as_bytes();
-    let same = services().find(|(subject, _)| *subject == wanted);
-    let wider = || services().find(|(subject, _)| is_subset(wanted, subject));
-    same.or_else(wider).map(|(_, service)| service)
 }
 
 #[cfg(test)]

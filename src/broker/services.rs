@@ -412,11 +412,6 @@ impl Broker {
             }
         }
     }
-
-    /// How many requests to other accounts wait for answers.
-    pub fn waiting_answers(&self) -> usize {
-        self.answers.len()
-    }
 }
 
 /// The headers of a request up to where the broker's own line goes: without what a client said in its place.
