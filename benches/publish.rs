@@ -50,7 +50,7 @@ impl World {
             max_payload: 1 << 20,
             ..Info::default()
         };
-        let mut context = Context::new(Limits::default(), authenticator, info, 2_000);
+        let mut context = Context::new(Limits::default(), authenticator, info, 2_000, [0; 32]);
         let mut broker = Broker::new(
             ShardPlace { index: 0, count: 1 },
             PendingLimits::new(1 << 26, false),
@@ -60,7 +60,7 @@ impl World {
             .map(|conn| {
                 broker.open(conn, 1);
                 Client::new(
-                    &context,
+                    &mut context,
                     &mut broker,
                     conn,
                     u64::from(conn),

@@ -72,13 +72,19 @@ impl Node {
             headers: true,
             ..Info::default()
         };
-        let context = Context::new(limits, Arc::new(authenticator), info, 2_000);
+        let mut context = Context::new(limits, Arc::new(authenticator), info, 2_000, [0; 32]);
         let place = ShardPlace { index: 0, count: 1 };
         let mut broker = Broker::new(place, PendingLimits::new(64 << 20, true), 7);
         let clients = (0..CONNS as u32).map(|conn| {
             broker.open(conn, 1);
             let address = ([127, 0, 0, 1].into(), 1);
-            Client::new(&context, &mut broker, conn, u64::from(conn) + 1, address)
+            Client::new(
+                &mut context,
+                &mut broker,
+                conn,
+                u64::from(conn) + 1,
+                address,
+            )
         });
         Node {
             clients: clients.collect(),

@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock};
 use crate::proto::handshake::ConnectOptions;
 
 use super::GLOBAL_ACCOUNT;
-use super::password::BcryptWork;
 use super::permission::Permissions;
 use super::violation::quoted;
+use super::work::Work;
 
 /// Shown in place of a token.
 const REDACTED: &str = "[REDACTED]";
@@ -20,8 +20,8 @@ pub enum Outcome {
     Accepted(Identity),
     /// The client is refused: send `-ERR`, log, close.
     Denied(Denial),
-    /// A hash has to be computed first, on a thread that may block; it gives the final outcome.
-    Work(BcryptWork),
+    /// Something has to be computed first, on a thread that may block; it gives the outcome.
+    Work(Box<Work>),
 }
 
 impl From<Denial> for Outcome {
@@ -78,6 +78,18 @@ impl Identity {
             credential: Credential::User,
             account: Arc::clone(account),
             permissions,
+        }
+    }
+
+    /// A user whose key has been proven.
+    pub(super) fn key(
+        key: &Arc<str>,
+        account: &Arc<str>,
+        permissions: Option<Arc<Permissions>>,
+    ) -> Identity {
+        Identity {
+            credential: Credential::Nkey,
+            ..Identity::user(key, account, permissions)
         }
     }
 
@@ -138,6 +150,10 @@ pub enum DenialReason {
     UnknownUser,
     /// Wrong password.
     WrongPassword,
+    /// No such key.
+    UnknownKey,
+    /// No signature, or not that of the key under the nonce.
+    WrongSignature,
     /// Wrong token, or none.
     WrongToken,
     /// The user may not connect this way: `allowed_connection_types`.
@@ -160,6 +176,15 @@ impl Denial {
         Denial {
             user: user.into(),
             credential,
+            reason,
+        }
+    }
+
+    /// A denial of who named this key.
+    pub(super) fn of_key(key: &str, reason: DenialReason) -> Denial {
+        Denial {
+            user: key.into(),
+            credential: Credential::Nkey,
             reason,
         }
     }
@@ -192,6 +217,8 @@ impl fmt::Display for DenialReason {
             DenialReason::NoCredentials => "no credentials",
             DenialReason::UnknownUser => "unknown user",
             DenialReason::WrongPassword => "wrong password",
+            DenialReason::UnknownKey => "unknown key",
+            DenialReason::WrongSignature => "no signature that verifies",
             DenialReason::WrongToken => "wrong token",
             DenialReason::ConnectionType => "connection type not allowed",
             DenialReason::NoAuthUserBcrypt => "no_auth_user cannot have a bcrypt password",

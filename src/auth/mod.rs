@@ -6,6 +6,7 @@
 
 mod connection_type;
 mod identity;
+mod nkey;
 mod password;
 pub mod permission;
 pub mod responses;
@@ -13,16 +14,20 @@ mod single;
 mod token;
 mod users;
 pub mod violation;
+mod visitor;
+mod work;
 
 pub use identity::{Credential, Denial, DenialReason, Identity, Outcome};
+pub use nkey::SignatureWork;
 pub use password::BcryptWork;
 pub use permission::{Decision, Permissions, ResponsePermission};
 pub use responses::ResponseTracker;
+pub use visitor::Visitor;
+pub use work::Work;
 
 use std::fmt;
 
 use crate::config::{Config, Position};
-use crate::proto::handshake::ConnectOptions;
 
 use single::SingleUser;
 use token::Token;
@@ -52,8 +57,9 @@ impl fmt::Display for ConfigError {
 /// Decides who a client is, by what the configuration says. Immutable; shared by all shards.
 ///
 /// Methods in the order in which they are tried, the first that the configuration has and the client's credentials
-/// call for decides: users, those of accounts among them (a client that names a user, or gives nothing while there is a `no_auth_user`), the
-/// token, the single user. Without any of them everybody is let in.
+/// call for decides: nkeys (a client that names a key), users, those of accounts among them (a client that names a
+/// user, or gives nothing while there is a `no_auth_user`), the token, the single user. Without any of them everybody
+/// is let in.
 #[derive(Debug)]
 pub struct Authenticator {
     users: Option<Users>,
@@ -85,15 +91,21 @@ impl Authenticator {
         self.users.is_some() || self.token.is_some() || self.single.is_some()
     }
 
+    /// Whether INFO gives every connection something to sign.
+    pub fn needs_nonce(&self) -> bool {
+        self.users.as_ref().is_some_and(Users::has_keys)
+    }
+
     /// Authenticates a client that sent CONNECT.
-    pub fn begin(&self, connect: &ConnectOptions) -> Outcome {
+    pub fn begin(&self, visitor: &Visitor<'_>) -> Outcome {
+        let connect = visitor.connect;
         if connect.new_account || !connect.account.is_empty() {
             return Denial::new(connect, DenialReason::AccountDesignated).into();
         }
         if !self.expects_connect() {
             return Outcome::Accepted(Identity::unproven(connect));
         }
-        if let Some(outcome) = self.users.as_ref().and_then(|users| users.begin(connect)) {
+        if let Some(outcome) = self.users.as_ref().and_then(|users| users.begin(visitor)) {
             return outcome;
         }
         if let Some(token) = &self.token {
@@ -105,14 +117,14 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates a client whose first operation is not CONNECT: it is the `no_auth_user`, or nobody.
-    pub fn without_connect(&self) -> Outcome {
-        let nothing = ConnectOptions::default();
-        let open = self.users.as_ref().is_some_and(Users::has_stand_in);
+    /// Authenticates a client whose first operation is not CONNECT: it is the `no_auth_user`, unless that one is known
+    /// by a key, or nobody.
+    pub fn without_connect(&self, visitor: &Visitor<'_>) -> Outcome {
+        let open = self.users.as_ref().is_some_and(Users::has_named_stand_in);
         if self.expects_connect() && !open {
-            return Denial::new(&nothing, DenialReason::NoCredentials).into();
+            return Denial::new(visitor.connect, DenialReason::NoCredentials).into();
         }
-        self.begin(&nothing)
+        self.begin(visitor)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config;
 use crate::proto::handshake::Secret;
 
 use super::identity::{Denial, Identity, Outcome};
+use super::work::Work;
 
 /// Length of a bcrypt hash; whatever follows is ignored.
 const BCRYPT_BYTES: usize = 60;
@@ -59,12 +60,12 @@ impl Password {
                 Outcome::Accepted(accepted)
             }
             Password::Plain(_) => Outcome::Denied(denied),
-            Password::Bcrypt(hash) => Outcome::Work(BcryptWork {
+            Password::Bcrypt(hash) => Outcome::Work(Box::new(Work::Bcrypt(BcryptWork {
                 hash: hash.clone(),
                 given: given.clone(),
                 accepted,
                 denied,
-            }),
+            }))),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::{self, Authorization, Responses, Rule, Rules, Secret, User};
-use crate::proto::handshake;
+use crate::proto::handshake::{self, ConnectOptions};
 
 /// `p` and `t` hashed, by the crypt library of the operating system.
 const HASH_OF_P: &str = "$2b$04$abcdefghijklmnopqrstuudMegMbPN37MbpdEfAtP66w1z0RBCtLG";
@@ -160,7 +160,7 @@ fn check(authorization: &Authorization, required: bool, table: &[(&str, &str)]) 
     assert_eq!(authenticator.required(), required);
     for (credentials, expected) in table {
         assert_eq!(
-            describe(authenticator.begin(&connect(credentials))),
+            describe(authenticator.begin(&Visitor::saying(&connect(credentials)))),
             *expected,
             "{credentials:?}"
         );
@@ -199,12 +199,15 @@ fn without_configuration_everybody_is_let_in() {
     );
     let authenticator = authenticator(&open).unwrap();
     assert!(!authenticator.expects_connect());
-    assert_eq!(describe(authenticator.without_connect()), "");
+    assert_eq!(
+        describe(authenticator.without_connect(&Visitor::saying(&ConnectOptions::default()))),
+        ""
+    );
     let asking = ConnectOptions {
         new_account: true,
         ..ConnectOptions::default()
     };
-    assert!(finish(authenticator.begin(&asking)).is_err());
+    assert!(finish(authenticator.begin(&Visitor::saying(&asking))).is_err());
 }
 
 #[test]
@@ -374,7 +377,7 @@ fn users_with_permissions() {
     let authenticator = authenticator(&authorization).unwrap();
     assert!(authenticator.expects_connect());
     assert_eq!(
-        describe(authenticator.without_connect()),
+        describe(authenticator.without_connect(&Visitor::saying(&ConnectOptions::default()))),
         "authentication error (no credentials)"
     );
     check(&users(Vec::new()), false, &[("", "")]);
@@ -383,7 +386,12 @@ fn users_with_permissions() {
 #[test]
 fn only_bcrypt_is_work() {
     let authenticator = authenticator(&users(vec![user("a", "p"), user("h", HASH_OF_P)])).unwrap();
-    let is_work = |text| matches!(authenticator.begin(&connect(text)), Outcome::Work(_));
+    let is_work = |text| {
+        matches!(
+            authenticator.begin(&Visitor::saying(&connect(text))),
+            Outcome::Work(_)
+        )
+    };
     assert!(is_work("user=h pass=p") && is_work("user=h"));
     assert!(!is_work("user=a pass=p") && !is_work("user=z pass=p"));
 }
@@ -469,7 +477,10 @@ fn a_user_for_clients_without_credentials() {
     );
     let authenticator = authenticator(&plain).unwrap();
     assert!(authenticator.expects_connect());
-    assert_eq!(describe(authenticator.without_connect()), "user:a!");
+    assert_eq!(
+        describe(authenticator.without_connect(&Visitor::saying(&ConnectOptions::default()))),
+        "user:a!"
+    );
     let hashed = "authentication error - User \"h\" (no_auth_user cannot have a bcrypt password)";
     check(
         &no_auth_user("h", list.clone()),
@@ -509,14 +520,15 @@ fn check_file(text: &str, required: bool, table: &[(&str, &str)]) {
     let authenticator = Authenticator::new(&loaded.config).unwrap();
     assert_eq!(authenticator.required(), required, "{text}");
     for (credentials, expected) in table {
-        let said = match finish(authenticator.begin(&connect(credentials))) {
+        let said = match finish(authenticator.begin(&Visitor::saying(&connect(credentials)))) {
             Ok(identity) => format!("{}@{}", identity.label(), identity.account),
             Err(denial) => denial.to_string(),
         };
         assert_eq!(said, *expected, "{text}: {credentials:?}");
     }
-    let first_operation = finish(authenticator.without_connect());
-    let nothing = finish(authenticator.begin(&ConnectOptions::default()));
+    let first_operation =
+        finish(authenticator.without_connect(&Visitor::saying(&ConnectOptions::default())));
+    let nothing = finish(authenticator.begin(&Visitor::saying(&ConnectOptions::default())));
     assert_eq!(first_operation.is_ok(), nothing.is_ok(), "{text}");
 }
 
@@ -638,7 +650,9 @@ fn permissions_of_accounts() {
         ("all", "g a own"),
         ("b", "g a own"),
     ] {
-        let identity = finish(authenticator.begin(&connect(&format!("user={user}")))).unwrap();
+        let identity =
+            finish(authenticator.begin(&Visitor::saying(&connect(&format!("user={user}")))))
+                .unwrap();
         let may = |subject: &&str| match &identity.permissions {
             Some(own) => own.publish(subject.as_bytes()).is_allowed(),
             None => true,
@@ -742,7 +756,7 @@ fn nothing_printed_holds_a_secret() {
         ..users(vec![user("a", "hush"), user("h", HASH_OF_P)])
     };
     let authenticator = authenticator(&list).unwrap();
-    let work = authenticator.begin(&connect("user=h pass=hush"));
+    let work = authenticator.begin(&Visitor::saying(&connect("user=h pass=hush")));
     assert!(matches!(work, Outcome::Work(_)));
     let printed = format!("{authenticator:?} {work:?}");
     assert!(
@@ -757,6 +771,6 @@ fn it_can_be_shared_and_work_can_be_sent() {
     fn sent<T: Send + 'static>() {}
     shared::<Arc<Authenticator>>();
     shared::<Arc<Permissions>>();
-    sent::<BcryptWork>();
+    sent::<Work>();
     sent::<ResponseTracker>();
 }

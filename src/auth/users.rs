@@ -1,22 +1,24 @@
-//! The method `users`: many users with a password and permissions each, of `authorization` and of accounts, and who
-//! stands in for clients without credentials.
+//! The method `users`: many users with a password or a key and permissions each, of `authorization` and of accounts,
+//! and who stands in for clients without credentials.
 
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
 use crate::config::{self, Config};
-use crate::proto::handshake::ConnectOptions;
 
 use super::identity::{Denial, DenialReason, Identity, Outcome};
+use super::nkey::{KeyUser, Keys};
 use super::password::Password;
 use super::permission::Permissions;
+use super::visitor::Visitor;
 use super::{ConfigError, GLOBAL_ACCOUNT, connection_type};
 
 /// The configured users by name, whatever their accounts: a name is there once.
 #[derive(Debug)]
 pub(super) struct Users {
     by_name: ByName,
+    keys: Keys,
     stand_in: StandIn,
 }
 
@@ -27,6 +29,8 @@ enum StandIn {
     Nobody,
     /// The `no_auth_user`, a key of `by_name`.
     User(Arc<str>),
+    /// The `no_auth_user`, one of `keys`.
+    Key(Arc<str>),
     /// Nobody in particular, in the global account: if there is no other account but the system's, its users do
     /// not close the door to everybody else. INFO does not tell.
     Stranger,
@@ -55,13 +59,22 @@ impl Users {
         let default = authorization.default_permissions.as_ref();
         let global = (GLOBAL_ACCOUNT, default, &authorization.users);
         let mut errors = Vec::new();
-        let mut by_name = ByName::default();
+        let (mut by_name, mut keys) = (ByName::default(), Keys::default());
         for (account, default, users) in std::iter::once(global).chain(accounts) {
             let account: Arc<str> = account.into();
             let default = compile_permissions(default, &mut errors);
-            for written in users.iter().filter(|user| user.nkey.is_none()) {
+            for written in users {
                 errors.extend(connection_type::check(written));
                 let own = compile_permissions(written.permissions.as_ref(), &mut errors);
+                if let Some(key) = &written.nkey {
+                    keys.add(KeyUser {
+                        key: key.as_str().into(),
+                        account: Arc::clone(&account),
+                        allows_standard: connection_type::allows_standard(written),
+                        permissions: own.or_else(|| default.clone()),
+                    });
+                    continue;
+                }
                 let user = User {
                     name: written.name.as_str().into(),
                     account: Arc::clone(&account),
@@ -72,52 +85,75 @@ impl Users {
                 by_name.insert(Arc::clone(&user.name), user);
             }
         }
-        let stand_in = find_stand_in(config, &by_name).unwrap_or_else(|error| {
+        let stand_in = find_stand_in(config, &by_name, &keys).unwrap_or_else(|error| {
             errors.push(error);
             StandIn::Nobody
         });
         if !errors.is_empty() {
             return Err(errors);
         }
-        let any = !by_name.is_empty() || !matches!(stand_in, StandIn::Nobody);
-        Ok(any.then_some(Users { by_name, stand_in }))
+        let any = !by_name.is_empty() || !keys.is_empty() || !matches!(stand_in, StandIn::Nobody);
+        Ok(any.then_some(Users {
+            by_name,
+            keys,
+            stand_in,
+        }))
     }
 
-    /// Whether clients without credentials are let in.
-    pub(super) fn has_stand_in(&self) -> bool {
-        !matches!(self.stand_in, StandIn::Nobody)
+    /// Whether clients without credentials, and without CONNECT, are let in.
+    pub(super) fn has_named_stand_in(&self) -> bool {
+        !matches!(self.stand_in, StandIn::Nobody | StandIn::Key(_))
+    }
+
+    /// Whether any user has a key.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
     }
 
     /// Whether clients are told so.
     pub(super) fn has_no_auth_user(&self) -> bool {
-        matches!(self.stand_in, StandIn::User(_))
+        matches!(self.stand_in, StandIn::User(_) | StandIn::Key(_))
     }
 
     /// `None` where the client names no user and none stands in: another method decides.
-    pub(super) fn begin(&self, connect: &ConnectOptions) -> Option<Outcome> {
+    pub(super) fn begin(&self, visitor: &Visitor<'_>) -> Option<Outcome> {
+        let connect = visitor.connect;
+        if !self.keys.is_empty() {
+            match &self.stand_in {
+                StandIn::Key(key) if visitor.brings_nothing() => {
+                    return Some(self.keys.begin(visitor, key, Some(key)));
+                }
+                _ if connect.nkey.is_empty() => {}
+                StandIn::Key(open) => {
+                    return Some(self.keys.begin(visitor, &connect.nkey, Some(open)));
+                }
+                _ => return Some(self.keys.begin(visitor, &connect.nkey, None)),
+            }
+        }
         if connect.user.is_empty() {
             let gave_something = !connect.pass.is_empty() || !connect.auth_token.is_empty();
             return match &self.stand_in {
                 _ if gave_something => None,
-                StandIn::Nobody => None,
+                StandIn::Nobody | StandIn::Key(_) => None,
                 StandIn::User(name) => Some(self.by_name[name].stand_in()),
                 StandIn::Stranger => Some(Outcome::Accepted(Identity::stranger())),
             };
         }
         Some(match self.by_name.get(&*connect.user) {
-            Some(user) => user.begin(connect),
+            Some(user) => user.begin(visitor),
             None => Denial::new(connect, DenialReason::UnknownUser).into(),
         })
     }
 }
 
 impl User {
-    fn begin(&self, connect: &ConnectOptions) -> Outcome {
+    fn begin(&self, visitor: &Visitor<'_>) -> Outcome {
         if !self.allows_standard {
             return Denial::of_user(&self.name, DenialReason::ConnectionType).into();
         }
         let denied = Denial::of_user(&self.name, DenialReason::WrongPassword);
-        self.password.check(&connect.pass, self.identity(), denied)
+        self.password
+            .check(&visitor.connect.pass, self.identity(), denied)
     }
 
     /// For a client without credentials. The oracle pretends that it sent the password as it is configured, so that
@@ -150,7 +186,7 @@ fn compile_permissions(
     }
 }
 
-fn find_stand_in(config: &Config, by_name: &ByName) -> Result<StandIn, ConfigError> {
+fn find_stand_in(config: &Config, by_name: &ByName, keys: &Keys) -> Result<StandIn, ConfigError> {
     let named = config.authorization.no_auth_user.as_ref();
     let Some((name, at)) = named.filter(|(name, _)| !name.is_empty()) else {
         return Ok(match config.strangers_are_global() {
@@ -161,7 +197,10 @@ fn find_stand_in(config: &Config, by_name: &ByName) -> Result<StandIn, ConfigErr
     if let Some((name, _)) = by_name.get_key_value(name.as_str()) {
         return Ok(StandIn::User(Arc::clone(name)));
     }
-    let text = if by_name.is_empty() {
+    if let Some(key) = keys.find(name) {
+        return Ok(StandIn::Key(Arc::clone(key)));
+    }
+    let text = if by_name.is_empty() && keys.is_empty() {
         format!("no_auth_user: {name:?} present, but users/nkeys are not defined")
     } else {
         format!(

@@ -54,6 +54,7 @@ fn verdicts_of_the_oracle() {
     expect![[r#"
         no value on the line of a separator: oracle error 2, gannet main.conf:1:1: the key "port" has no value
         no path after include: oracle error 3, gannet main.conf:2:8: expected the path of a file after "include"
+        refused: nkey users: oracle ok sha256:956a77dfce9d5d5ca05163aba5033bd81c414556b5ab91fc200814990e9bb2fa, gannet ok
     "#]].assert_eq(&surprises);
 }
 

@@ -250,11 +250,19 @@ fn context_maker(
             authenticator.clone(),
             info.clone(),
             auth_timeout_ms,
+            random_seed(),
         );
         context.trace = trace;
         context.traced_bytes_max = traced_bytes_max;
         context
     }
+}
+
+/// From the system's random numbers. Without them nobody could be let in safely.
+fn random_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("the system has random numbers");
+    seed
 }
 
 fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {

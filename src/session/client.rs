@@ -37,6 +37,8 @@ pub struct Client {
     pub(super) first_pong_sent: bool,
     pub(super) options: Box<ConnectOptions>,
     pub(super) identity: Option<Box<Identity>>,
+    /// What INFO gave the client to sign; empty where no user has a key.
+    pub(super) nonce: Box<str>,
     pub(super) heartbeat: Heartbeat,
     /// The client sends and takes headers.
     pub(super) headers: bool,
@@ -76,13 +78,17 @@ pub(super) struct Progress {
 impl Client {
     /// A client that has just connected; says INFO.
     pub fn new(
-        context: &Context,
+        context: &mut Context,
         broker: &mut Broker,
         conn: ConnId,
         id: u64,
         (ip, port): (IpAddr, u16),
     ) -> Self {
         let stranger = context.authenticator.expects_connect();
+        let nonce = match context.authenticator.needs_nonce() {
+            true => context.new_nonce(),
+            false => Box::default(),
+        };
         let client = Client {
             conn,
             phase: if stranger {
@@ -94,6 +100,7 @@ impl Client {
             first_pong_sent: false,
             options: Box::default(),
             identity: None,
+            nonce,
             heartbeat: Heartbeat::new(context, stranger),
             headers: false,
             one_by_one: true,

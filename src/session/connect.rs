@@ -1,6 +1,6 @@
 //! CONNECT: who the client is, what it wants, and INFO in answer.
 
-use crate::auth::{Denial, Identity, Outcome};
+use crate::auth::{Denial, Identity, Outcome, Visitor};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
 use crate::broker::peer::Who;
@@ -15,7 +15,9 @@ impl Client {
         let mut info = context.info.clone();
         info.client_id = self.id;
         info.client_ip = self.ip.to_string();
-        if connect_info {
+        if !connect_info {
+            info.nonce = self.nonce.to_string();
+        } else {
             info.connect_info = true;
             info.auth_required = context.authenticator.expects_connect();
             info.acc_is_sys = broker.is_system(self.conn);
@@ -27,6 +29,16 @@ impl Client {
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
         broker.push(self.conn, &bytes);
+    }
+
+    /// What the client presents.
+    fn visitor(&self) -> Visitor<'_> {
+        Visitor {
+            connect: &self.options,
+            nonce: &self.nonce,
+            ip: self.ip,
+            id: self.id,
+        }
     }
 
     /// A client that has not authenticated says something. `None` lets it be carried out.
@@ -42,7 +54,7 @@ impl Client {
         // Without CONNECT the client is the user for strangers, if there is one and it may come in.
         self.connected = true;
         self.heartbeat.connected(context, 0);
-        match context.authenticator.without_connect() {
+        match context.authenticator.without_connect(&self.visitor()) {
             Outcome::Accepted(identity) => {
                 self.admit(context, broker, identity);
                 None
@@ -50,7 +62,7 @@ impl Client {
             Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
             Outcome::Work(work) => {
                 self.phase = Phase::Verifying;
-                Some(Flow::Verify(Box::new(work)))
+                Some(Flow::Verify(work))
             }
         }
     }
@@ -66,12 +78,12 @@ impl Client {
         if std::mem::replace(&mut self.connected, true) {
             broker.unsubscribe_all(self.conn);
         }
-        match context.authenticator.begin(&self.options) {
+        match context.authenticator.begin(&self.visitor()) {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
             Outcome::Denied(denial) => self.denied(broker, &denial),
             Outcome::Work(work) => {
                 self.phase = Phase::Verifying;
-                Flow::Verify(Box::new(work))
+                Flow::Verify(work)
             }
         }
     }
@@ -82,7 +94,7 @@ impl Client {
         match outcome {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
             Outcome::Denied(denial) => self.denied(broker, &denial),
-            Outcome::Work(work) => Flow::Verify(Box::new(work)),
+            Outcome::Work(work) => Flow::Verify(work),
         }
     }
 

@@ -9,11 +9,19 @@ mod trace;
 
 use std::sync::Arc;
 
-use crate::auth::{Authenticator, BcryptWork};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::auth::{Authenticator, Work};
 use crate::broker::effect::{Batch, CloseReason, Outlet};
 use crate::broker::run::Message;
 use crate::config::Limits;
 use crate::proto::handshake::Info;
+
+/// Random bytes in a nonce.
+const NONCE_BYTES: usize = 11;
 
 /// What all sessions of a shard share.
 #[derive(Debug)]
@@ -34,6 +42,8 @@ pub struct Context {
     pub now_ms: u64,
     /// Unix time of that start, milliseconds.
     pub start_unix_ms: i64,
+    /// What nonces are made of: nobody can foretell it.
+    random: ChaCha20Rng,
     /// Messages of the run that is being read; kept for its memory.
     pub(crate) messages: Vec<Message>,
     /// Bytes of a message that must be spelled anew.
@@ -48,12 +58,20 @@ impl Context {
             .map_or_else(|_| String::new(), |at| at.to_string())
     }
 
-    /// Shared state with nothing in use.
+    /// Something to sign that was never given before: 11 random bytes in 15 letters, as the oracle's.
+    pub(crate) fn new_nonce(&mut self) -> Box<str> {
+        let mut bytes = [0; NONCE_BYTES];
+        self.random.fill_bytes(&mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes).into()
+    }
+
+    /// Shared state with nothing in use. Nonces come from `seed`.
     pub fn new(
         limits: Limits,
         authenticator: Arc<Authenticator>,
         info: Info,
         auth_timeout_ms: u64,
+        seed: [u8; 32],
     ) -> Self {
         Context {
             limits,
@@ -64,6 +82,7 @@ impl Context {
             traced_bytes_max: 0,
             now_ms: 0,
             start_unix_ms: 0,
+            random: ChaCha20Rng::from_seed(seed),
             messages: Vec::new(),
             scratch: Vec::new(),
         }
@@ -76,7 +95,7 @@ pub enum Flow {
     /// Ready for more.
     Continue,
     /// Takes nothing more until its credentials have been verified off the shard.
-    Verify(Box<BcryptWork>),
+    Verify(Box<Work>),
     /// Takes nothing more until all batches are in the mesh.
     AwaitMesh,
     /// Closes, after what waits for it has been sent as far as the socket takes it.

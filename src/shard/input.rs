@@ -92,7 +92,7 @@ impl<R: Ring> Shard<R> {
                 let job = VerifyJob {
                     shard: self.index,
                     conn: self.connections.wires.token(conn),
-                    work: *work,
+                    work,
                 };
                 if self.jobs.send(job).is_err() {
                     self.start_close(conn, CloseReason::ServerShutdown);

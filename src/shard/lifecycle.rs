@@ -47,7 +47,7 @@ impl<R: Ring> Shard<R> {
         let (conn, generation) = self.connections.next(fd);
         self.broker.open(conn, generation);
         let client = Client::new(
-            &self.context,
+            &mut self.context,
             &mut self.broker,
             conn,
             id,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender};
 
-use crate::auth::{BcryptWork, Outcome};
+use crate::auth::{Outcome, Work};
 use crate::broker::Broker;
 use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
 use crate::session::{Context, Port};
@@ -59,7 +59,7 @@ pub struct VerifyJob {
     /// For which connection.
     pub conn: Token,
     /// The slow part.
-    pub work: BcryptWork,
+    pub work: Box<Work>,
 }
 
 /// What others tell a shard, besides the mesh.

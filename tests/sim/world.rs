@@ -622,7 +622,7 @@ fn context(scenario: &Scenario) -> Context {
         headers: true,
         ..Info::default()
     };
-    Context::new(limits, Arc::new(authenticator), info, 2_000)
+    Context::new(limits, Arc::new(authenticator), info, 2_000, [0; 32])
 }
 
 fn broker(scenario: &Scenario, index: usize, seed: u64) -> Broker {

@@ -137,10 +137,7 @@ fn fields(schema: &mut Schema<'_>, map: &Map, at: &Position) -> User {
             "allowed_connection_types" | "connection_types" | "clients" => {
                 user.connection_types = connection_types(schema, field);
             }
-            "nkey" => {
-                user.nkey = nkey::user(schema, field);
-                user.nkey.iter().for_each(|_| schema.refuse_yet(field));
-            }
+            "nkey" => user.nkey = nkey::user(schema, field),
             "proxy_required" => schema.refuse_yet(field),
             _ => schema.unknown(field, FIELDS),
         }
