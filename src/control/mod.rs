@@ -1,6 +1,7 @@
 //! The control thread: boot, workers, shutdown. Does everything slow; never touches a message.
 
 pub mod boot;
+pub mod bus;
 pub mod log;
 pub mod process;
 pub mod shards;

@@ -22,12 +22,13 @@ pub struct ShardLine {
 }
 
 impl ShardLine {
-    /// Tells a shard something.
-    pub fn tell(&self, message: ToShard) {
-        // A shard that has ended hears nothing more.
-        if self.inbox.send(message).is_ok() {
+    /// Tells a shard something. False if it has ended and hears nothing more.
+    pub fn tell(&self, message: ToShard) -> bool {
+        let hears = self.inbox.send(message).is_ok();
+        if hears {
             self.waker.wake();
         }
+        hears
     }
 }
 

@@ -1,7 +1,7 @@
 //! The session of a client connection: cuts its bytes into operations and carries them out. Owns the bytes
 //! that are not enough yet; never touches a socket.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use memchr::memchr;
 
@@ -14,6 +14,9 @@ use crate::proto::parser::{self, Fault, Op, Step};
 
 use super::heartbeat::Heartbeat;
 use super::{Context, Flow, Port};
+
+/// The number of connections that are no client's; those of clients count from 1.
+const INTERNAL_ID: u64 = 0;
 
 /// How far a client has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +119,42 @@ impl Client {
         peer.traced = context.trace.then(|| client.label().into());
         client.say_info(context, broker, false);
         client
+    }
+
+    /// A connection of the broker itself, in an account that exists: a member from the start, to which nothing is said
+    /// unasked.
+    pub fn internal(context: &Context, broker: &mut Broker, conn: ConnId, account: &str) -> Self {
+        let options = ConnectOptions {
+            verbose: false,
+            pedantic: false,
+            headers: true,
+            ..ConnectOptions::default()
+        };
+        broker.set_account(conn, account);
+        broker.set_options(conn, true, &options);
+        Client {
+            conn,
+            phase: Phase::Member,
+            connected: true,
+            first_pong_sent: true,
+            options: Box::new(options),
+            identity: None,
+            nonce: Box::default(),
+            heartbeat: Heartbeat::never(context),
+            headers: true,
+            one_by_one: false,
+            id: INTERNAL_ID,
+            ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 0,
+            rest: Vec::new(),
+            missing: 0,
+            stashed: false,
+        }
+    }
+
+    /// Whether this is a connection of the broker itself.
+    pub fn is_internal(&self) -> bool {
+        self.id == INTERNAL_ID
     }
 
     /// What the oracle calls a client in its log: `127.0.0.1:4711 - cid:5`.

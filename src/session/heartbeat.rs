@@ -39,6 +39,14 @@ impl Heartbeat {
         }
     }
 
+    /// Of a connection that is never asked whether it is there.
+    pub fn never(context: &Context) -> Self {
+        Heartbeat {
+            ping_due_ms: u64::MAX,
+            ..Heartbeat::new(context, false)
+        }
+    }
+
     /// Something came from the client.
     #[inline]
     pub fn heard(&mut self, now_ms: u64) {

@@ -54,6 +54,20 @@ pub struct Connection {
     pub timer_ms: u64,
 }
 
+impl Connection {
+    /// One that receives nothing yet.
+    pub fn new(client: Client) -> Self {
+        Connection {
+            client,
+            receiving: Receiving::Off,
+            parked: None,
+            held: false,
+            closing: None,
+            timer_ms: u64::MAX,
+        }
+    }
+}
+
 /// Socket and generation of a slot, beside the sessions so that both can be used at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Wire {

@@ -296,6 +296,7 @@ impl<R: Ring> Shard<R> {
                         self.unpark(token);
                     }
                 }
+                Ok(ToShard::Internal { socket, account }) => self.adopt_internal(socket, &account),
                 Ok(ToShard::Stop) => self.stop(),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }

@@ -1,7 +1,7 @@
 //! Connections come and go: accepting, placing on a shard, closing in order or at once, and the clock.
 
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::broker::effect::{CloseReason, ConnId};
@@ -54,17 +54,7 @@ impl<R: Ring> Shard<R> {
             (peer.ip().to_canonical(), peer.port()),
         );
         log::debug!("{} - Client connection created", client.label());
-        self.connections.insert(
-            conn,
-            Connection {
-                client,
-                receiving: Receiving::Off,
-                parked: None,
-                held: false,
-                closing: None,
-                timer_ms: u64::MAX,
-            },
-        );
+        self.connections.insert(conn, Connection::new(client));
         let total: u64 = self
             .node
             .connections
@@ -84,6 +74,21 @@ impl<R: Ring> Shard<R> {
             self.ring.receive(self.connections.wires.token(conn), fd);
             self.schedule(conn);
         }
+    }
+
+    /// Takes a connection of the broker itself. It is in no count.
+    pub(super) fn adopt_internal(&mut self, socket: OwnedFd, account: &str) {
+        if self.stopping {
+            return;
+        }
+        let fd = socket.into_raw_fd();
+        let (conn, generation) = self.connections.next(fd);
+        self.broker.open(conn, generation);
+        let client = Client::internal(&self.context, &mut self.broker, conn, account);
+        let mut connection = Connection::new(client);
+        connection.receiving = Receiving::On;
+        self.connections.insert(conn, connection);
+        self.ring.receive(self.connections.wires.token(conn), fd);
     }
 
     /// Closes a connection once what waits for it has been sent.
@@ -146,8 +151,9 @@ impl<R: Ring> Shard<R> {
         );
         self.ring.close(token, fd);
         self.broker.close(conn);
-        self.connections.remove(conn);
-        self.node.connections[self.index].fetch_sub(1, Relaxed);
+        if !self.connections.remove(conn).client.is_internal() {
+            self.node.connections[self.index].fetch_sub(1, Relaxed);
+        }
     }
 
     /// Closes every connection: the broker stops.

@@ -18,6 +18,7 @@ pub mod sleep;
 pub mod timers;
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender};
@@ -67,6 +68,13 @@ pub struct VerifyJob {
 pub enum ToShard {
     /// The verdict on a connection's credentials.
     Verified(Token, Outcome),
+    /// A connection of the broker itself.
+    Internal {
+        /// The shard's end; does not block.
+        socket: OwnedFd,
+        /// Which account it is in.
+        account: Arc<str>,
+    },
     /// Close everything and end.
     Stop,
 }
