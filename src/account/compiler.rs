@@ -15,13 +15,17 @@ use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
 /// Why an account could not be compiled: what [`check`](crate::config::check) should have refused.
 pub type CompileError = TransformError;
 
-/// The tables of a configuration.
+/// The tables of a configuration. Accounts have the numbers they have in `before`, by name; new ones get new numbers,
+/// and those that are no longer there keep theirs, with empty tables: connections may be in them for a moment yet.
 ///
 /// # Errors
 /// A mapping or an import whose subjects make no transform.
-pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
+pub fn compile(
+    config: &Config,
+    before: Option<&RoutingTable>,
+) -> Result<RoutingTable, CompileError> {
     let exporters = Exporters::new(config);
-    let mut compiler = Compiler::new(config);
+    let mut compiler = Compiler::new(config, before);
     compiler.map(GLOBAL, &config.mappings)?;
     for account in &config.accounts {
         let id = compiler.names[&*account.name];
@@ -35,6 +39,7 @@ pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
         system,
         accounts: compiler.accounts,
         names: compiler.names,
+        unknown: Box::new(AccountTable::new("".into())),
     })
 }
 
@@ -49,23 +54,37 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Numbers the accounts: the global one, the system's, then those of the file in its order.
-    fn new(config: &Config) -> Self {
+    /// Numbers the accounts: those of before, the global one, the system's, then those of the file in its order.
+    fn new(config: &Config, before: Option<&RoutingTable>) -> Self {
         let system = system_name(config);
         let named = config.accounts.iter().map(|account| &*account.name);
+        let before = before.map_or(&[][..], |table| &table.accounts);
+        let mut numbers: HashMap<Arc<str>, AccountId> = HashMap::new();
         let mut compiler = Compiler {
             accounts: Vec::new(),
             names: HashMap::new(),
         };
+        for account in before {
+            compiler.number(&mut numbers, &account.name);
+        }
         for name in [GLOBAL_NAME, system].into_iter().chain(named) {
-            if !compiler.names.contains_key(name) {
-                let id = AccountId(compiler.accounts.len() as u32);
-                let name: Arc<str> = name.into();
-                compiler.accounts.push(AccountTable::new(name.clone()));
-                compiler.names.insert(name, id);
-            }
+            let id = compiler.number(&mut numbers, name);
+            let name = compiler.table(id).name.clone();
+            compiler.names.insert(name, id);
         }
         compiler
+    }
+
+    /// The number of an account, a new one with an empty table if it has none.
+    fn number(&mut self, numbers: &mut HashMap<Arc<str>, AccountId>, name: &str) -> AccountId {
+        if let Some(id) = numbers.get(name) {
+            return *id;
+        }
+        let id = AccountId(self.accounts.len() as u32);
+        let name: Arc<str> = name.into();
+        self.accounts.push(AccountTable::new(name.clone()));
+        numbers.insert(name, id);
+        id
     }
 
     fn table(&mut self, id: AccountId) -> &mut AccountTable {
@@ -183,9 +202,13 @@ mod tests {
         }"#;
 
     fn tables() -> RoutingTable {
-        let read = |_: &Path| Ok(CONFIG.as_bytes().to_vec());
+        tables_of(CONFIG, None)
+    }
+
+    fn tables_of(config: &str, before: Option<&RoutingTable>) -> RoutingTable {
+        let read = |_: &Path| Ok(config.as_bytes().to_vec());
         let loaded = load_with(Path::new("test.conf"), &|_| None, &read);
-        compile(&loaded.expect("nothing is wrong").config).expect("it compiles")
+        compile(&loaded.expect("nothing is wrong").config, before).expect("it compiles")
     }
 
     fn applied(transform: &Option<Transform>, subject: &str) -> String {
@@ -248,6 +271,37 @@ mod tests {
         assert!(a.mapping(b"old.1").is_none(), "the global account's");
         let global = table.account(GLOBAL);
         assert_eq!(applied_way(global.mapping(b"old.1").unwrap()), "new.1");
+    }
+
+    #[test]
+    fn accounts_keep_their_numbers() {
+        let first = tables();
+        let second = tables_of("accounts { N {}, B { mappings { a: b } } }", Some(&first));
+        assert_eq!(second.find("$G"), Some(GLOBAL));
+        assert_eq!(second.find("$SYS"), first.find("$SYS"));
+        assert_eq!(second.find("B"), first.find("B"));
+        assert_eq!(second.find("N"), Some(AccountId(first.len() as u32)));
+        // A is gone: nobody gets into it, but its number is not given to another, and leads nowhere.
+        let a = first.find("A").unwrap();
+        assert_eq!(second.find("A"), None);
+        assert_eq!(&*second.account(a).name, "A");
+        assert!(!second.account(a).has_mappings());
+        let mut seen = 0;
+        second.account(a).streams(b"s.1.x", |_| seen += 1);
+        assert_eq!(seen, 0);
+        // It comes back as what it was.
+        let third = tables_of(CONFIG, Some(&second));
+        assert_eq!(third.find("A"), Some(a));
+        assert_eq!(third.find("N"), None);
+        assert_eq!(third.len(), second.len());
+    }
+
+    #[test]
+    fn a_number_of_a_later_table_is_an_empty_account() {
+        let table = tables();
+        let later = table.account(AccountId(table.len() as u32));
+        assert!(!later.has_mappings());
+        assert_eq!(later.exporters_seen(b">").count(), 0);
     }
 
     fn applied_way(mapping: &Mapping) -> String {

@@ -13,9 +13,12 @@ use super::{AccountId, GLOBAL, GLOBAL_NAME};
 #[derive(Debug)]
 pub struct RoutingTable {
     pub(super) accounts: Vec<AccountTable>,
+    /// Accounts that there are; one that was removed keeps its number and an empty table.
     pub(super) names: HashMap<Arc<str>, AccountId>,
     /// The system's account, if there is one.
     pub system: Option<AccountId>,
+    /// What is said of numbers that this table does not know yet.
+    pub(super) unknown: Box<AccountTable>,
 }
 
 /// The table of one account.
@@ -109,12 +112,13 @@ impl Default for RoutingTable {
             accounts: vec![AccountTable::new(name.clone())],
             names: HashMap::from_iter([(name, GLOBAL)]),
             system: None,
+            unknown: Box::new(AccountTable::new("".into())),
         }
     }
 }
 
 impl RoutingTable {
-    /// How many accounts there are; their numbers are below.
+    /// How many accounts there are or have been; their numbers are below.
     pub fn len(&self) -> usize {
         self.accounts.len()
     }
@@ -129,10 +133,13 @@ impl RoutingTable {
         self.names.get(name).copied()
     }
 
-    /// The table of an account.
+    /// The table of an account. One with a number of a later table, of which another shard speaks, is empty and has
+    /// no name.
     #[inline]
     pub fn account(&self, account: AccountId) -> &AccountTable {
-        &self.accounts[account.0 as usize]
+        self.accounts
+            .get(account.0 as usize)
+            .unwrap_or(&self.unknown)
     }
 }
 

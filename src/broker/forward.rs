@@ -48,6 +48,15 @@ impl Broker {
     /// Takes what another shard sent.
     pub fn apply(&mut self, from: u8, batch: &Batch, out: &mut impl Outlet) {
         for record in &batch.records {
+            if let Record::Interest { account, .. }
+            | Record::Answer { account, .. }
+            | Record::Deliver {
+                space: Space { account, .. },
+                ..
+            } = record
+            {
+                self.know_accounts(account.0 as usize + 1);
+            }
             match *record {
                 Record::Interest {
                     account,

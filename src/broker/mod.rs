@@ -134,14 +134,33 @@ impl Broker {
         self.answers.expire(now_ms);
     }
 
-    /// The tables of the accounts, from now on. Accounts keep their numbers from one table to the next.
+    /// How far connections may fall behind, from now on.
+    pub fn set_pending(&mut self, pending: PendingLimits) {
+        self.pending = pending;
+    }
+
+    /// The tables of the accounts, from now on. Accounts keep their numbers from one table to the next. Connections
+    /// are put right one by one, by [`Broker::account_again`].
     pub fn set_table(&mut self, table: Arc<RoutingTable>) {
-        while self.accounts.len() < table.len() {
-            self.accounts.push(Interest::new(self.seed));
-        }
+        self.know_accounts(table.len());
         self.table = table;
         for interest in &mut self.accounts {
             interest.generation += 1;
+        }
+    }
+
+    /// What the table says of a connection's account, looked at anew.
+    pub fn account_again(&mut self, conn: ConnId) {
+        let account = self.peer(conn).account;
+        self.peer(conn).mapped = self.table.account(account).has_mappings();
+    }
+
+    /// Makes room for accounts with numbers below this one: another shard may speak of an account before this one
+    /// has its table.
+    fn know_accounts(&mut self, count: usize) {
+        let seed = self.seed;
+        if self.accounts.len() < count {
+            self.accounts.resize_with(count, || Interest::new(seed));
         }
     }
 

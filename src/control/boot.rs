@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::account::compiler::compile;
+use crate::account::table::RoutingTable;
 use crate::auth::Authenticator;
 use crate::broker::interest::SHARDS_MAX;
 use crate::config::{Config, Spin};
 use crate::proto::handshake::{COMPATIBLE_VERSION, Info};
-use crate::session::Context;
-use crate::shard::ToShard;
 use crate::shard::ring::probe::{self, Kind};
+use crate::shard::{Snapshot, ToShard};
 
 use super::log::{FATAL, FLUSH_MAX, Logger};
 use super::process::{self, PortsFile, UsableCores};
@@ -90,23 +91,16 @@ fn serve(
     if let Some(path) = &config.pid_file {
         process::write_pid_file(path, std::process::id())?;
     }
-    let authenticator = Authenticator::new(config).map_err(|errors| {
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n")
-    })?;
     let (listener, address) = listen(config)?;
     let plan = plan(config, &listener)?;
     let count = plan.count;
-    let make_context = context_maker(config, server_id, Arc::new(authenticator), address);
+    let snapshot = Arc::new(snapshot(config, server_id, address, None)?);
     let Running {
         lines,
         jobs,
         ends,
         threads,
-    } = shards::start(plan, config, make_context)?;
+    } = shards::start(plan, &snapshot)?;
     workers::start(count, jobs, lines.clone())
         .map_err(|error| format!("cannot start workers: {error}"))?;
     log::info!(
@@ -214,13 +208,24 @@ fn plan(config: &Config, listener: &OwnedFd) -> Result<Plan, String> {
     })
 }
 
-/// What makes each shard's shared session state.
-fn context_maker(
+/// Compiles a configuration. Accounts keep the numbers they have in the table `before`.
+///
+/// # Errors
+/// Everything that is wrong with it, a line each.
+pub fn snapshot(
     config: &Config,
     server_id: String,
-    authenticator: Arc<Authenticator>,
     address: SocketAddr,
-) -> impl Fn() -> Context + use<> {
+    before: Option<&RoutingTable>,
+) -> Result<Snapshot, String> {
+    let authenticator = Authenticator::new(config).map_err(|errors| {
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
+    let table = compile(config, before).map_err(|error| error.to_string())?;
     let (host, port) = match config.client_advertise_host_port() {
         Some((host, port)) => (host, port as u16),
         None => (config.host.clone(), address.port()),
@@ -241,28 +246,16 @@ fn context_maker(
         max_payload: i32::try_from(config.limits.payload_bytes_max).unwrap_or(i32::MAX),
         ..Info::default()
     };
-    let limits = config.limits.clone();
-    let auth_timeout_ms = config.authorization.timeout_ms.unwrap_or(AUTH_TIMEOUT_MS);
-    let (trace, traced_bytes_max) = (config.log.trace, config.log.traced_bytes_max);
-    move || {
-        let mut context = Context::new(
-            limits.clone(),
-            authenticator.clone(),
-            info.clone(),
-            auth_timeout_ms,
-            random_seed(),
-        );
-        context.trace = trace;
-        context.traced_bytes_max = traced_bytes_max;
-        context
-    }
-}
-
-/// From the system's random numbers. Without them nobody could be let in safely.
-fn random_seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).expect("the system has random numbers");
-    seed
+    Ok(Snapshot {
+        number: 0,
+        table: Arc::new(table),
+        authenticator: Arc::new(authenticator),
+        limits: config.limits.clone(),
+        info,
+        auth_timeout_ms: config.authorization.timeout_ms.unwrap_or(AUTH_TIMEOUT_MS),
+        trace: config.log.trace,
+        traced_bytes_max: config.log.traced_bytes_max,
+    })
 }
 
 fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {

@@ -6,4 +6,5 @@ pub mod log;
 pub mod process;
 pub mod shards;
 pub mod signals;
+pub mod snapshots;
 pub mod workers;

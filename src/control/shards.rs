@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use crate::account::compiler::compile;
-use crate::account::table::RoutingTable;
-use crate::broker::{Broker, PendingLimits, ShardPlace};
-use crate::config::{Config, Spin};
-use crate::session::Context;
+use crate::broker::{Broker, ShardPlace};
+use crate::config::Spin;
 use crate::shard::mesh::{self, Mesh};
 use crate::shard::ring::epoll::EpollRing;
 use crate::shard::ring::handles::{PeerHandle, Waker};
@@ -17,7 +14,7 @@ use crate::shard::ring::probe::Kind;
 use crate::shard::ring::uring::UringRing;
 use crate::shard::ring::{Ring, RingOptions};
 use crate::shard::run::run;
-use crate::shard::{Node, Parts, Shard, ToShard, VerifyJob};
+use crate::shard::{Node, Parts, Shard, Snapshot, ToShard, VerifyJob};
 
 use super::workers::ShardLine;
 
@@ -60,31 +57,19 @@ struct Greeting {
 struct Start {
     index: usize,
     plan: Arc<Plan>,
-    context: Context,
-    pending: PendingLimits,
+    snapshot: Arc<Snapshot>,
     mesh: Mesh,
     node: Arc<Node>,
     jobs: Sender<VerifyJob>,
     inbox: Receiver<ToShard>,
-    table: Arc<RoutingTable>,
     greet: Sender<Result<Greeting, String>>,
     peers: Receiver<Vec<PeerHandle>>,
 }
 
 /// Starts all shards and waits until each has its ring.
-pub fn start(
-    plan: Plan,
-    config: &Config,
-    make_context: impl Fn() -> Context,
-) -> Result<Running, String> {
+pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, String> {
     let plan = Arc::new(plan);
     let node = Node::new(plan.count);
-    let pending = PendingLimits::new(
-        config.limits.pending_bytes_max,
-        config.limits.no_fast_producer_stall,
-    );
-    let table = compile(config).map_err(|error| error.to_string())?;
-    let table = Arc::new(table);
     let (jobs_in, jobs) = mpsc::channel();
     let (greet, greetings) = mpsc::channel();
     let (ended, ends) = mpsc::channel();
@@ -99,13 +84,11 @@ pub fn start(
         let start = Start {
             index,
             plan: plan.clone(),
-            context: make_context(),
-            pending,
+            snapshot: snapshot.clone(),
             mesh,
             node: node.clone(),
             jobs: jobs_in.clone(),
             inbox,
-            table: table.clone(),
             greet: greet.clone(),
             peers,
         };
@@ -211,14 +194,13 @@ fn shard_main<R: Ring>(start: Start, mut ring: R) -> Result<(), String> {
     if start.index == 0 {
         ring.accept(start.plan.listener);
     }
-    let mut broker = Broker::new(place, start.pending, start.plan.seed);
-    broker.set_table(start.table);
-    let mut context = start.context;
-    context.start_unix_ms = jiff::Timestamp::now().as_millisecond();
+    let broker = Broker::new(place, start.snapshot.pending(), start.plan.seed);
     let mut shard = Shard::new(Parts {
         index: start.index,
         ring,
-        context,
+        snapshot: start.snapshot,
+        start_unix_ms: jiff::Timestamp::now().as_millisecond(),
+        nonce_seed: random_seed(),
         broker,
         mesh: start.mesh,
         node: start.node,
@@ -226,4 +208,11 @@ fn shard_main<R: Ring>(start: Start, mut ring: R) -> Result<(), String> {
         inbox: start.inbox,
     });
     run(&mut shard, start.plan.spin).map_err(|error| format!("shard {}: {error}", start.index))
+}
+
+/// From the system's random numbers. Without them nobody could be let in safely.
+fn random_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("the system has random numbers");
+    seed
 }

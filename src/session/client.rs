@@ -37,6 +37,8 @@ pub struct Client {
     pub(super) conn: ConnId,
     pub(super) phase: Phase,
     pub(super) connected: bool,
+    /// The snapshot it was judged by last.
+    pub(super) judged: u64,
     pub(super) first_pong_sent: bool,
     pub(super) options: Box<ConnectOptions>,
     pub(super) identity: Option<Box<Identity>>,
@@ -100,6 +102,7 @@ impl Client {
                 Phase::Member
             },
             connected: false,
+            judged: context.snapshot,
             first_pong_sent: false,
             options: Box::default(),
             identity: None,
@@ -136,6 +139,7 @@ impl Client {
             conn,
             phase: Phase::Member,
             connected: true,
+            judged: context.snapshot,
             first_pong_sent: true,
             options: Box::new(options),
             identity: None,

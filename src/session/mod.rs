@@ -4,7 +4,9 @@
 pub mod client;
 pub mod connect;
 pub mod heartbeat;
+pub mod judge;
 pub mod publish;
+pub mod snapshot;
 mod trace;
 
 use std::sync::Arc;
@@ -20,12 +22,16 @@ use crate::broker::run::Message;
 use crate::config::Limits;
 use crate::proto::handshake::Info;
 
+pub use snapshot::Snapshot;
+
 /// Random bytes in a nonce.
 const NONCE_BYTES: usize = 11;
 
-/// What all sessions of a shard share.
+/// What all sessions of a shard share: the snapshot in force, taken apart, and the clock.
 #[derive(Debug)]
 pub struct Context {
+    /// Number of the snapshot.
+    pub snapshot: u64,
     /// Limits on clients.
     pub limits: Limits,
     /// Decides who may come in.
@@ -65,6 +71,30 @@ impl Context {
         URL_SAFE_NO_PAD.encode(bytes).into()
     }
 
+    /// Shared state under a snapshot. Nonces come from `seed`.
+    pub fn of(snapshot: &Snapshot, seed: [u8; 32]) -> Self {
+        let mut context = Context::new(
+            snapshot.limits.clone(),
+            snapshot.authenticator.clone(),
+            snapshot.info.clone(),
+            snapshot.auth_timeout_ms,
+            seed,
+        );
+        context.take(snapshot);
+        context
+    }
+
+    /// Goes on under this snapshot. Connections are judged by it one by one.
+    pub fn take(&mut self, snapshot: &Snapshot) {
+        self.snapshot = snapshot.number;
+        self.limits.clone_from(&snapshot.limits);
+        self.authenticator = snapshot.authenticator.clone();
+        self.info.clone_from(&snapshot.info);
+        self.auth_timeout_ms = snapshot.auth_timeout_ms;
+        self.trace = snapshot.trace;
+        self.traced_bytes_max = snapshot.traced_bytes_max;
+    }
+
     /// Shared state with nothing in use. Nonces come from `seed`.
     pub fn new(
         limits: Limits,
@@ -74,6 +104,7 @@ impl Context {
         seed: [u8; 32],
     ) -> Self {
         Context {
+            snapshot: 0,
             limits,
             authenticator,
             info,

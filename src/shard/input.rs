@@ -48,6 +48,9 @@ impl<R: Ring> Shard<R> {
     }
 
     fn received(&mut self, conn: ConnId, bytes: &Lent) {
+        if !self.judging.is_done() {
+            self.judge(conn);
+        }
         let connection = self.connections.get(conn);
         if connection.closing.is_some() {
             return;
@@ -297,6 +300,7 @@ impl<R: Ring> Shard<R> {
                     }
                 }
                 Ok(ToShard::Internal { socket, account }) => self.adopt_internal(socket, &account),
+                Ok(ToShard::Swap(swap)) => self.swap(swap),
                 Ok(ToShard::Stop) => self.stop(),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }

@@ -15,6 +15,7 @@ pub mod mesh_queue;
 pub mod ring;
 pub mod run;
 pub mod sleep;
+pub mod swap;
 pub mod timers;
 
 use std::io::{self, IoSlice};
@@ -26,11 +27,13 @@ use std::sync::mpsc::{Receiver, Sender};
 use crate::auth::{Outcome, Work};
 use crate::broker::Broker;
 use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
+pub use crate::session::Snapshot;
 use crate::session::{Context, Port};
 
 use connections::{Connections, Wires};
 use mesh::{Item, Mesh};
 use ring::{Event, Ring, Token, Wait};
+use swap::Judging;
 use timers::Timers;
 
 /// What the node's threads share: counts touched when connections come and go, never by a message.
@@ -75,14 +78,27 @@ pub enum ToShard {
         /// Which account it is in.
         account: Arc<str>,
     },
+    /// Go on under another snapshot.
+    Swap(Swap),
     /// Close everything and end.
     Stop,
+}
+
+/// A snapshot for a shard, and the way back for the one it has had.
+#[derive(Debug)]
+pub struct Swap {
+    /// What is in force from now on.
+    pub snapshot: Arc<Snapshot>,
+    /// Where the old one goes when no connection of the shard is under it any more: it is freed there, as that may
+    /// take long.
+    pub done: Sender<Arc<Snapshot>>,
 }
 
 /// One shard.
 pub struct Shard<R: Ring> {
     index: usize,
     ring: R,
+    snapshot: Arc<Snapshot>,
     context: Context,
     broker: Broker,
     connections: Connections,
@@ -95,6 +111,7 @@ pub struct Shard<R: Ring> {
     effects: Vec<Effect>,
     dirty: Vec<ConnId>,
     awaiting_mesh: Vec<Token>,
+    judging: Judging,
     stopping: bool,
 }
 
@@ -104,9 +121,13 @@ pub struct Parts<R: Ring> {
     pub index: usize,
     /// Its ring.
     pub ring: R,
-    /// What its sessions share.
-    pub context: Context,
-    /// Its core.
+    /// What is in force.
+    pub snapshot: Arc<Snapshot>,
+    /// Unix time of the loop's clock at 0, milliseconds.
+    pub start_unix_ms: i64,
+    /// What nonces come from; secret.
+    pub nonce_seed: [u8; 32],
+    /// Its core; limits and tables are set from the snapshot.
     pub broker: Broker,
     /// Its ends of the mesh.
     pub mesh: Mesh,
@@ -140,12 +161,18 @@ impl<R: Ring> Port for Io<'_, R> {
 impl<R: Ring> Shard<R> {
     /// A shard without connections.
     pub fn new(mut parts: Parts<R>) -> Self {
-        let pending_bytes_max = parts.context.limits.pending_bytes_max;
-        parts.mesh.set_pending_bytes_max(pending_bytes_max);
+        let mut context = Context::of(&parts.snapshot, parts.nonce_seed);
+        context.start_unix_ms = parts.start_unix_ms;
+        parts
+            .mesh
+            .set_pending_bytes_max(parts.snapshot.limits.pending_bytes_max);
+        parts.broker.set_pending(parts.snapshot.pending());
+        parts.broker.set_table(parts.snapshot.table.clone());
         Shard {
             index: parts.index,
             ring: parts.ring,
-            context: parts.context,
+            snapshot: parts.snapshot,
+            context,
             broker: parts.broker,
             connections: Connections::default(),
             mesh: parts.mesh,
@@ -157,6 +184,7 @@ impl<R: Ring> Shard<R> {
             effects: Vec::new(),
             dirty: Vec::new(),
             awaiting_mesh: Vec::new(),
+            judging: Judging::default(),
             stopping: false,
         }
     }
@@ -186,6 +214,7 @@ impl<R: Ring> Shard<R> {
             self.on_time(due_ms, token);
             self.obey();
         }
+        self.judge_some();
         self.push_mesh();
         self.flush();
     }

@@ -121,7 +121,8 @@ impl<R: Ring> Shard<R> {
     pub fn fall_asleep(&mut self) -> bool {
         self.mesh.sleeper().going_to_sleep();
         // Who waits for room may have been left behind although there is room by now: another turn sees to it.
-        let left = !self.mesh.is_clear() || !self.awaiting_mesh.is_empty();
+        let left =
+            !self.mesh.is_clear() || !self.awaiting_mesh.is_empty() || !self.judging.is_done();
         if self.mesh.has_arrivals() || left {
             self.mesh.sleeper().awake();
             return false;

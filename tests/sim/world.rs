@@ -12,7 +12,7 @@ use gannet::auth::Authenticator;
 use gannet::broker::{Broker, PendingLimits, ShardPlace};
 use gannet::config::{Config, Limits};
 use gannet::proto::handshake::Info;
-use gannet::session::Context;
+use gannet::session::Snapshot;
 use gannet::shard::mesh;
 use gannet::shard::ring::{Ring, Wait};
 use gannet::shard::{Node, Parts, Shard, ToShard, VerifyJob};
@@ -117,7 +117,9 @@ impl World {
             let mut shard = Shard::new(Parts {
                 index,
                 ring,
-                context: context(&scenario),
+                snapshot: Arc::new(snapshot(&scenario)),
+                start_unix_ms: 0,
+                nonce_seed: [0; 32],
                 broker: broker(&scenario, index, rng.next()),
                 mesh,
                 node: node.clone(),
@@ -608,7 +610,7 @@ enum Mover {
     Writer(usize),
 }
 
-fn context(scenario: &Scenario) -> Context {
+fn snapshot(scenario: &Scenario) -> Snapshot {
     let config = Config::default();
     let authenticator = Authenticator::new(&config).expect("nothing to authenticate with");
     let limits = Limits {
@@ -616,13 +618,14 @@ fn context(scenario: &Scenario) -> Context {
         ping_interval_ms: scenario.ping_interval_ms,
         // Clients that stop reading do not answer; they are not what is tested with it.
         pings_out_max: u32::MAX - 1,
+        no_fast_producer_stall: scenario.no_stall,
         ..Limits::default()
     };
     let info = Info {
         headers: true,
         ..Info::default()
     };
-    Context::new(limits, Arc::new(authenticator), info, 2_000, [0; 32])
+    Snapshot::new(limits, Arc::new(authenticator), info, 2_000)
 }
 
 fn broker(scenario: &Scenario, index: usize, seed: u64) -> Broker {
