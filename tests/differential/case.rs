@@ -17,6 +17,7 @@
 //! merge: A B              who of these gets a message is open: one sorted list for all of them
 //! tally: A B              of these connections deliveries are only counted (by `tally` steps), not shown
 //! log: NAME               the server logs to this file of the case's directory, not to stderr
+//! jwt NAME:               a token, made when the case begins; see below
 //! pending: WHAT           gannet has not got it yet: the cases run against the oracle alone
 //! differs: why            gannet differs on purpose, and its own transcript stands in
 //! gannet:                 this block
@@ -31,6 +32,7 @@
 //! 500 A> PUB foo 2\r\nhi  any of the above, repeated
 //! B> PUB $reply(B.2) 2\r\nhi   in what is sent, `$reply(B.2)` is the reply subject of the second delivery to B that has one, and
 //!                         is waited for; `$reply(B)` is the first
+//! refused A {"user":"x"}  open, CONNECT with these fields as `client` does, and wait for the server to close
 //! fence A B               PING and wait for its PONG, one after the other
 //! read A 3                wait for three protocol messages
 //! until A -ERR            wait for a message that begins so
@@ -53,9 +55,51 @@
 //! gone NAME               wait until there is no such file
 //! ```
 //!
+//! # Keys and tokens
+//!
+//! In files, flags, `rewrite` blocks and in what is sent (CONNECT included) these stand for what they name. A key is made
+//! from its name, and is the same every time; the name's first letter is its kind: O operator, A account, U user, N server.
+//!
+//! ```text
+//! $pub(U.bob)             the public key
+//! $seed(U.bob)            the seed
+//! $sign(U.bob)            in what is sent: its (or a seed's: `$sign(SU…)`) signature of the nonce in the connection's INFO, base64url without padding
+//! $sign64(U.bob)          the same in standard base64 with padding
+//! $time(-60)              seconds since 1970, so many from now
+//! $clock(-60)             the time of day in UTC, `hh:mm:ss`; `$clock(-60 Asia/Tokyo)` there
+//! $jwt(bob)               the text of the token `jwt bob:`
+//! $creds(bob U.bob)       a credentials file of a token and a seed
+//! $claim(B.2 nats.x.0)    in what is sent: from the token in the second delivery to B that has a reply, a claim
+//! ```
+//!
+//! `jwt NAME:` is a block of lines `key: value`; a line without one of these keys goes on with the value before.
+//!
+//! ```text
+//! like: NAME              begin with what that token's block says
+//! kind: user              operator, account, user, activation, authorization_request, …; required
+//! by: A.one               the key that signs, and `iss`; required
+//! for: U.bob              the key of `sub`; by default the issuer's
+//! name: Bob               by default the token's name; `-` leaves it out
+//! iat: -5                 seconds from now, or `@` and seconds since 1970; by default a time in 2024
+//! exp: +60                likewise; by default none
+//! nbf: -60                likewise
+//! aud: NAME               `aud`
+//! version: 1              1: header and claims as version 1 has them; 2 by default
+//! nats: {…}               JSON, merged into `nats` as RFC 7396 merges: null removes. Accounts and users start with limits that
+//!                         limit nothing.
+//! claims: {…}             JSON, merged into all claims last
+//! header: {…}             JSON, merged into the header
+//! flaw: signature         `signature`: one bit of it is wrong; `unsigned`: none; `payload`: changed after signing;
+//!                         `key`: signed by another key than `by`
+//! ```
+//!
+//! A token may be made when it is sent: `$claim(…)` stands in its block as well. In transcripts keys and tokens that the case
+//! names appear as `$pub(…)`, `$seed(…)`, `$jwt(…)`, servers' own keys as `$server`, `$xkey`.
+//!
 //! At the end every open connection is fenced twice, so that what must not come has had its chance to.
 
 use crate::escape::{split_pieces, unescape};
+use crate::token::Block;
 
 /// One script with its server.
 #[derive(Clone, Default)]
@@ -70,6 +114,8 @@ pub struct Case {
     pub files: Vec<(String, String)>,
     /// Further flags.
     pub flags: Vec<String>,
+    /// Tokens: name and what the block says. The last of a name counts.
+    pub tokens: Vec<(String, Block)>,
     /// File the server logs to.
     pub log: Option<String>,
     /// Write INFO out.
@@ -101,6 +147,8 @@ pub enum Step {
     Open(String, bool),
     /// Connect, CONNECT with these fields, and wait for PONG.
     Client(String, String),
+    /// Connect, CONNECT with these fields, and wait for the end.
+    Refused(String, String),
     /// Send in one write.
     Send(String, Vec<u8>),
     /// Send in pieces.
@@ -237,6 +285,10 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
             ("gannet", "") => case.gannet = Some(reader.block()),
             ("file", name) => case.files.push((name.to_owned(), reader.block())),
             ("flags", "") => case.flags = words().collect(),
+            ("jwt", name) => {
+                let block = Block::parse(&reader.block())?;
+                case.tokens.push((name.to_owned(), block));
+            }
             ("merge", "") => case.merge = words().collect(),
             ("tally", "") => case.tally = words().collect(),
             ("pending", "") => case.pending = Some(value.to_owned()),
@@ -269,9 +321,9 @@ fn header(line: &str) -> Option<(&str, &str)> {
     let word = key.split(' ').next().unwrap_or(key);
     let known = [
         "config", "gannet", "file", "flags", "merge", "tally", "log", "pending", "rewrite",
-        "differs",
+        "differs", "jwt",
     ];
-    let named = matches!(word, "file" | "rewrite") && key.matches(' ').count() == 1;
+    let named = matches!(word, "file" | "rewrite" | "jwt") && key.matches(' ').count() == 1;
     let plain = key == word || named;
     (plain && known.contains(&word)).then_some((key, value.trim()))
 }
@@ -286,6 +338,7 @@ fn step(line: &str) -> Result<Step, String> {
     Ok(match word {
         "open" => Step::Open(name(), second == "small"),
         "client" => Step::Client(name(), second.to_owned()),
+        "refused" => Step::Refused(name(), second.to_owned()),
         "fence" => Step::Fence(rest.split_whitespace().map(str::to_owned).collect()),
         "read" => Step::Read(name(), second.parse().map_err(|e| format!("read: {e}"))?),
         "until" => Step::Until(name(), unescape(second)?),

@@ -97,10 +97,35 @@ impl Connection {
 
     /// The reply subject of the delivery that is the `number`th, from 1, of those that have one; waits for it.
     pub fn reply_of(&mut self, number: usize) -> Result<Vec<u8>, String> {
+        let request = self.request(number)?;
+        Ok(reply_subject(&request).expect("it has one").to_vec())
+    }
+
+    /// The payload of the same delivery.
+    pub fn request_of(&mut self, number: usize) -> Result<Vec<u8>, String> {
+        let request = self.request(number)?;
+        let line = request.split(|b| *b == b'\r').next().unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+        let headers = match words[0] {
+            b"HMSG" => std::str::from_utf8(words[words.len() - 2]).unwrap_or_default(),
+            _ => "0",
+        };
+        let headers: usize = headers.parse().map_err(|e| format!("{e}"))?;
+        Ok(request[line.len() + 2 + headers..].to_vec())
+    }
+
+    /// The nonce of the INFO that came first, if it has one.
+    pub fn nonce(&self) -> Option<String> {
+        let info = self.received.first()?.strip_prefix(b"INFO ")?;
+        let fields: serde_json::Value = serde_json::from_slice(info).ok()?;
+        Some(fields.get("nonce")?.as_str()?.to_owned())
+    }
+
+    fn request(&mut self, number: usize) -> Result<Vec<u8>, String> {
         loop {
-            let mut replies = self.received.iter().filter_map(|m| reply_subject(m));
-            if let Some(reply) = replies.nth(number - 1) {
-                return Ok(reply.to_vec());
+            let mut requests = self.received.iter().filter(|m| reply_subject(m).is_some());
+            if let Some(request) = requests.nth(number - 1) {
+                return Ok(request.clone());
             }
             if self.closed {
                 return Err(format!("{} is closed: no reply subject", self.name));

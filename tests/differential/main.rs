@@ -12,9 +12,12 @@
 mod case;
 mod connection;
 mod escape;
+mod keys;
+mod marks;
 mod normalise;
 mod run;
 mod server;
+mod token;
 mod transcript;
 
 use std::path::Path;

@@ -3,12 +3,14 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::case::{Case, Step};
 use crate::connection::{Connection, round_trip};
 use crate::escape::escape;
+use crate::keys::{Keys, signature};
 use crate::server::{Output, Program, Server, wait_for};
 use crate::transcript;
 
@@ -17,9 +19,11 @@ const CONFIG: &str = "server.conf";
 /// Runs the case. An error carries the transcript up to there and the server's log.
 pub fn run(case: &Case, program: &Program) -> Result<String, String> {
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
-    write_files(case, directory.path()).map_err(|e| e.to_string())?;
+    let keys = &Keys::new(&case.tokens);
+    write_files(case, keys, directory.path())?;
     let mut run = Run {
         case,
+        keys,
         program,
         directory,
         server: None,
@@ -29,7 +33,7 @@ pub fn run(case: &Case, program: &Program) -> Result<String, String> {
         output: None,
     };
     let done = run.steps();
-    let text = transcript::render(case, &run.process, &run.connections);
+    let text = keys.hide(&transcript::render(case, &run.process, &run.connections));
     match done {
         Ok(()) => Ok(text),
         Err(e) => Err(format!(
@@ -41,6 +45,7 @@ pub fn run(case: &Case, program: &Program) -> Result<String, String> {
 
 struct Run<'a> {
     case: &'a Case,
+    keys: &'a Keys<'a>,
     program: &'a Program,
     directory: TempDir,
     server: Option<Server>,
@@ -64,9 +69,16 @@ impl Run<'_> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Open(name, small) => self.open(name, *small)?,
-            Step::Client(name, fields) => self.client(name, fields)?,
+            Step::Client(name, fields) => {
+                let name = self.connect(name, fields)?;
+                self.connection(name)?.fence()?;
+            }
+            Step::Refused(name, fields) => {
+                let name = self.connect(name, fields)?;
+                self.until(name, b"<closed>")?;
+            }
             Step::Send(name, bytes) => {
-                let bytes = self.with_replies(bytes)?;
+                let bytes = self.expanded(name, bytes)?;
                 self.connection(name)?.send(&bytes)?;
             }
             Step::Pieces(name, pieces) => self.pieces(name, pieces)?,
@@ -81,7 +93,10 @@ impl Run<'_> {
             Step::Tally(name, low, high, head) => self.tally(name, *low..=*high, head)?,
             Step::Rewrite(name, text) => self.rewrite(name.as_deref(), text)?,
             Step::Reload => self.reload()?,
-            Step::Log(text) => self.server()?.wait_for_log(text)?,
+            Step::Log(text) => {
+                let text = self.keys.text(text)?;
+                self.server()?.wait_for_log(&text)?;
+            }
             Step::Signal(name) => self.server()?.signal(name)?,
             Step::Exit => self.exit()?,
             Step::Run(arguments, blame) => self.run(arguments, *blame)?,
@@ -104,13 +119,18 @@ impl Run<'_> {
         greeted
     }
 
-    fn client(&mut self, name: &str, fields: &str) -> Result<(), String> {
+    /// Opens, sends CONNECT, and gives the connection's name.
+    fn connect<'n>(&mut self, name: &'n str, fields: &str) -> Result<&'n str, String> {
         let (name, small) = name
             .strip_suffix('!')
             .map_or((name, false), |name| (name, true));
+        self.open(name, small)?;
+        let fields = String::from_utf8(self.expanded(name, fields.as_bytes())?)
+            .map_err(|e| e.to_string())?;
         let mut connect = json!({"verbose": false, "pedantic": false});
         if !fields.is_empty() {
-            let more: Value = serde_json::from_str(fields).map_err(|e| format!("{fields}: {e}"))?;
+            let more: Value =
+                serde_json::from_str(&fields).map_err(|e| format!("{fields}: {e}"))?;
             let more = more
                 .as_object()
                 .ok_or("the fields of CONNECT are a JSON object")?;
@@ -119,30 +139,34 @@ impl Run<'_> {
                 .expect("made above")
                 .extend(more.clone());
         }
-        self.open(name, small)?;
         let connection = self.connection(name)?;
         connection.send(format!("CONNECT {connect}\r\n").as_bytes())?;
-        connection.fence()
+        Ok(name)
     }
 
-    /// Puts the reply subjects in for `$reply(NAME.N)`.
-    fn with_replies(&mut self, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        const MARK: &[u8] = b"$reply(";
-        let mut out = Vec::new();
-        let mut rest = bytes;
-        while let Some(at) = rest.windows(MARK.len()).position(|w| w == MARK) {
-            out.extend_from_slice(&rest[..at]);
-            rest = &rest[at + MARK.len()..];
-            let end = rest.iter().position(|b| *b == b')');
-            let end = end.ok_or("$reply( without its end")?;
-            let word = String::from_utf8_lossy(&rest[..end]).into_owned();
-            let (name, number) = word.split_once('.').unwrap_or((&word, "1"));
-            let number: usize = number.parse().map_err(|e| format!("$reply({word}): {e}"))?;
-            out.extend_from_slice(&self.connection(name)?.reply_of(number)?);
-            rest = &rest[end + 1..];
-        }
-        out.extend_from_slice(rest);
-        Ok(out)
+    /// What is sent on the connection `on`, with the marks replaced.
+    fn expanded(&mut self, on: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        let keys = self.keys;
+        keys.bytes(bytes, &mut |word, argument| {
+            let found = match word {
+                "reply" => {
+                    let (name, number) = numbered(argument)?;
+                    self.connection(name)?.reply_of(number)?
+                }
+                "claim" => {
+                    let (delivery, path) = argument.split_once(' ').ok_or("which claim?")?;
+                    let (name, number) = numbered(delivery)?;
+                    let payload = self.connection(name)?.request_of(number)?;
+                    claim(&payload, path)?.into_bytes()
+                }
+                "sign" | "sign64" => {
+                    let nonce = self.connection(on)?.nonce().ok_or("INFO has no nonce")?;
+                    signature(word, argument, nonce.as_bytes())?
+                }
+                _ => return Ok(None),
+            };
+            Ok(Some(found))
+        })
     }
 
     fn tally(
@@ -170,6 +194,7 @@ impl Run<'_> {
 
     /// The file is whole at any time: the server may look at it whenever it likes.
     fn rewrite(&mut self, name: Option<&str>, text: &str) -> Result<(), String> {
+        let text = self.keys.text(text)?;
         let path = self.directory.path().join(name.unwrap_or(CONFIG));
         let new = self.directory.path().join("being written");
         std::fs::write(&new, text).map_err(|e| e.to_string())?;
@@ -189,7 +214,8 @@ impl Run<'_> {
             if i > 0 {
                 round_trip(port)?;
             }
-            self.connection(name)?.send(piece)?;
+            let piece = self.expanded(name, piece)?;
+            self.connection(name)?.send(&piece)?;
         }
         Ok(())
     }
@@ -301,7 +327,7 @@ impl Run<'_> {
 
     /// Puts `$config`, `$dir`, `$port` and `$pid` in.
     fn known(&mut self, word: &str) -> Result<String, String> {
-        let mut word = word.replace("$config", CONFIG);
+        let mut word = self.keys.text(word)?.replace("$config", CONFIG);
         word = word.replace("$dir", &self.directory.path().to_string_lossy());
         if word.contains("$port") {
             word = word.replace("$port", &self.server()?.port.to_string());
@@ -320,7 +346,8 @@ impl Run<'_> {
     /// The case's server, started when it is first needed.
     fn server(&mut self) -> Result<&mut Server, String> {
         if self.server.is_none() {
-            let mut flags = self.case.flags.clone();
+            let flags = self.case.flags.iter().map(|flag| self.keys.text(flag));
+            let mut flags = flags.collect::<Result<Vec<_>, _>>()?;
             if self.case.config.is_some() {
                 flags.extend(["-c".into(), CONFIG.into()]);
             }
@@ -349,12 +376,32 @@ impl Run<'_> {
     }
 }
 
-fn write_files(case: &Case, directory: &Path) -> std::io::Result<()> {
+fn write_files(case: &Case, keys: &Keys<'_>, directory: &Path) -> Result<(), String> {
     let config = case.config.iter().map(|text| (CONFIG, text));
     let files = case.files.iter().map(|(name, text)| (name.as_str(), text));
-    config
-        .chain(files)
-        .try_for_each(|(name, text)| std::fs::write(directory.join(name), text))
+    config.chain(files).try_for_each(|(name, text)| {
+        let text = keys.text(text).map_err(|e| format!("{name}: {e}"))?;
+        std::fs::write(directory.join(name), text).map_err(|e| e.to_string())
+    })
+}
+
+/// `NAME` or `NAME.3`: a connection and the number of a delivery to it.
+fn numbered(word: &str) -> Result<(&str, usize), String> {
+    let (name, number) = word.split_once('.').unwrap_or((word, "1"));
+    let number = number.parse().map_err(|e| format!("{number}: {e}"))?;
+    Ok((name, number))
+}
+
+/// What a token says at a path: `nats.user_nkey`.
+fn claim(token: &[u8], path: &str) -> Result<String, String> {
+    let payload = token.split(|b| *b == b'.').nth(1).ok_or("no token")?;
+    let json = BASE64URL_NOPAD.decode(payload).map_err(|e| e.to_string())?;
+    let claims: Value = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
+    let found = claims.pointer(&format!("/{}", path.replace('.', "/")));
+    Ok(match found.ok_or("no such claim")? {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    })
 }
 
 /// The file of this name, or the one whose name ends so where it begins with `*`.
