@@ -208,7 +208,11 @@ fn unchecked(text: &str) -> Config {
         env: &|_| None,
         read: &read,
     };
-    schema::check(&parser::parse(Path::new("main.conf"), sources)).config
+    schema::check(
+        &parser::parse(Path::new("main.conf"), sources),
+        sources.read,
+    )
+    .config
 }
 
 proptest! {

@@ -57,7 +57,7 @@ pub fn load_with(
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Loaded, Vec<ConfigError>> {
     let parsed = parser::parse(path, Sources { env, read });
-    let mut checked = schema::check(&parsed);
+    let mut checked = schema::check(&parsed, read);
     let mut errors = parsed.errors;
     errors.append(&mut checked.errors);
     if !errors.is_empty() {

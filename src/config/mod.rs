@@ -15,6 +15,9 @@ mod lint;
 #[cfg(test)]
 mod lint_tests;
 mod load;
+mod operators;
+#[cfg(test)]
+mod operators_tests;
 mod parser;
 mod schema;
 mod start;
@@ -33,6 +36,11 @@ pub use accounts::{
 };
 pub use lint::lint;
 pub use load::{ConfigError, Loaded, load, load_with};
+pub use operators::{
+    Callout, Delete, DirectoryKind, DirectoryResolver, OperatorJwt, Operators, Preload,
+    ResolverKind,
+};
+pub(crate) use schema::is_account_key;
 
 /// Where in which file something stands. Lines and columns count from 1.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +93,8 @@ pub struct Config {
     /// `accounts {}`, in the order of the file. The global account `$G` is never among them; `$SYS` only where it
     /// is written out.
     pub accounts: Vec<Account>,
+    /// Operator mode: `operator`, `trusted_keys`, `resolver` and what belongs to them.
+    pub operators: Operators,
     /// `mappings {}` of the global account.
     pub mappings: Vec<Mapping>,
     /// `system_account`; `$SYS` when absent.
@@ -240,6 +250,8 @@ pub struct Authorization {
     pub timeout_ms: Option<u64>,
     /// `no_auth_user`: the user given to clients without credentials.
     pub no_auth_user: Option<(String, Position)>,
+    /// `auth_callout`.
+    pub callout: Option<Callout>,
 }
 
 /// One of `users`.
@@ -356,6 +368,7 @@ impl Default for Config {
             limits: Limits::default(),
             authorization: Authorization::default(),
             accounts: Vec::new(),
+            operators: Operators::default(),
             mappings: Vec::new(),
             system_account: None,
             no_system_account: false,

@@ -1,6 +1,8 @@
 //! Owns what can only be checked when file and flags are put together, before the start.
 //! Never changes a setting.
 
+mod operators;
+
 use super::{Account, AccountLimits, Config, ConfigError, ExportKind, Position, host_port};
 
 impl Config {
@@ -46,8 +48,10 @@ impl Config {
                 "\"client_advertise\" must be \"host:port\"".to_owned(),
             );
         }
+        errors.extend(operators::check(self));
         errors.extend(self.check_no_auth_user());
         errors.extend(self.check_system_account());
+        errors.extend(self.operators_not_yet());
         errors.extend(self.accounts.iter().flat_map(not_yet));
         errors
     }
@@ -76,6 +80,9 @@ impl Config {
     /// Users of accounts and those of `authorization` are one set. The single user is not among them.
     fn check_no_auth_user(&self) -> Option<ConfigError> {
         let (name, at) = self.authorization.no_auth_user.as_ref()?;
+        if !self.operators.operators.is_empty() {
+            return None;
+        }
         let of_accounts = self.accounts.iter().flat_map(|account| &account.users);
         let mut users = self
             .authorization
@@ -96,9 +103,40 @@ impl Config {
         })
     }
 
-    /// The global account may be the system account, too.
+    /// Operator mode and the callout are read and checked; nothing acts on them yet.
+    fn operators_not_yet(&self) -> Vec<ConfigError> {
+        let operators = &self.operators;
+        let refused = [
+            ("operator", operators.operators.first().map(|o| &o.at)),
+            ("trusted_keys", operators.trusted_keys.first().map(|k| &k.1)),
+            ("resolver", operators.resolver.as_ref().map(|r| &r.1)),
+            ("resolver_preload", operators.preload.first().map(|p| &p.at)),
+            (
+                "resolver_pinned_accounts",
+                operators.pinned.first().map(|p| &p.1),
+            ),
+            (
+                "auth_callout",
+                self.authorization.callout.as_ref().map(|c| &c.at),
+            ),
+        ];
+        let refused = refused
+            .into_iter()
+            .filter_map(|(name, at)| Some((name, at?.clone())));
+        refused
+            .map(|(name, at)| ConfigError {
+                at,
+                text: format!("{name:?} is not available in gannet yet"),
+            })
+            .collect()
+    }
+
+    /// The global account may be the system account, too. Where accounts come from JWTs, the resolver knows.
     fn check_system_account(&self) -> Option<ConfigError> {
         let (name, at) = self.system_account.as_ref()?;
+        if self.operators.is_operator_mode() {
+            return None;
+        }
         if name == "$G" || self.accounts.iter().any(|account| account.name == *name) {
             return None;
         }

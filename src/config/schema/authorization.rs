@@ -1,11 +1,14 @@
-//! Owns the section `authorization`: the single user, the token; `users` reads the users.
+//! Owns the section `authorization`: the single user, the token; `users` reads the users,
+//! `callout` the callout.
 //! Never prints a password or a token, never verifies one.
 
-use super::{Field, Schema, permissions, users};
+use super::{Field, Schema, callout, permissions, users};
 use crate::config::value::Kind;
 use crate::config::{Authorization, Position, Secret, duration};
 
 const FIELDS: &[&str] = &[
+    "auth_callout",
+    "auth_hook",
     "default_permission",
     "default_permissions",
     "pass",
@@ -41,7 +44,8 @@ pub(super) fn read(schema: &mut Schema<'_>, section: Field<'_>) {
             "default_permission" | "default_permissions" | "permissions" => {
                 auth.default_permissions = permissions::read(schema, field);
             }
-            "auth_callout" | "auth_hook" | "proxy_required" => schema.refuse_yet(field),
+            "auth_callout" | "auth_hook" => auth.callout = callout::read(schema, field),
+            "proxy_required" => schema.refuse_yet(field),
             _ => schema.unknown(field, FIELDS),
         }
     }

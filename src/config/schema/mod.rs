@@ -1,21 +1,28 @@
 //! Owns what settings mean: turns a tree of values into a `Config` and ALL that is wrong with it.
-//! Never reads files, never prints a value that could be a secret.
+//! Reads the files that settings name for their contents; never prints a value that could be a secret.
 //!
 //! A section of the configuration is a file here: `settings` is the outermost level, and each section
 //! that it hands over to (`authorization`, …) reads its own map with the helpers below.
 
 mod accounts;
 mod authorization;
+mod callout;
 mod exports;
 mod imports;
 mod mappings;
 mod nkey;
+mod operators;
 mod permissions;
 mod refused;
+mod resolver;
 mod settings;
 mod users;
 
+pub(crate) use nkey::is_account as is_account_key;
+
 use std::collections::HashSet;
+use std::io;
+use std::path::Path;
 
 use super::parser::{self, Parsed};
 use super::value::{Entry, Kind, Map, Value};
@@ -29,8 +36,11 @@ pub(super) struct Checked {
     pub(super) hints: Vec<ConfigError>,
 }
 
+/// The bytes of a file.
+pub(super) type Read<'r> = &'r dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
 /// Reads every setting of a configuration.
-pub(super) fn check(parsed: &Parsed) -> Checked {
+pub(super) fn check(parsed: &Parsed, read: Read<'_>) -> Checked {
     let mut schema = Schema {
         config: Config::default(),
         errors: Vec::new(),
@@ -39,9 +49,12 @@ pub(super) fn check(parsed: &Parsed) -> Checked {
         doubtful: HashSet::new(),
         doubt_all: parsed.partial,
         parsed,
+        read,
     };
     settings::read(&mut schema, &parsed.map);
     users::check_together(&mut schema);
+    operators::check_together(&mut schema, &parsed.map);
+    callout::check_together(&mut schema);
     schema.check_accounts();
     Checked {
         config: schema.config,
@@ -65,6 +78,8 @@ struct Schema<'p> {
     doubt_all: bool,
     /// What is known of the file beside its tree.
     parsed: &'p Parsed,
+    /// The file system.
+    read: Read<'p>,
 }
 
 /// One setting: what it is called in the file, where, and its value.

@@ -2,7 +2,7 @@
 //! Never reads into a section: each has its own file.
 
 use super::refused::{LATER, NEVER};
-use super::{Field, Schema, accounts, authorization, mappings};
+use super::{Field, Schema, accounts, authorization, mappings, operators, resolver};
 use crate::config::host_port;
 use crate::config::value::{Kind, Map};
 
@@ -18,6 +18,7 @@ const SETTINGS: &[Setting] = &[
     (&["debug"], |s, f| {
         set_bool(s, f, |s, v| s.config.log.debug = v)
     }),
+    (&["default_sentinel"], operators::default_sentinel),
     (&["host", "net"], |s, f| {
         set_text(s, f, |s, v| set_host(s, v.as_deref()))
     }),
@@ -64,6 +65,17 @@ const SETTINGS: &[Setting] = &[
     (&["no_system_account", "no_system", "no_sys_acc"], |s, f| {
         set_bool(s, f, |s, v| s.config.no_system_account = v)
     }),
+    (
+        &[
+            "operator",
+            "operators",
+            "root",
+            "root_operator",
+            "root_operators",
+            "roots",
+        ],
+        operators::operators,
+    ),
     (&["pid_file", "pidfile"], |s, f| {
         set_text(s, f, |s, v| s.config.pid_file = v.map(Into::into));
     }),
@@ -75,6 +87,12 @@ const SETTINGS: &[Setting] = &[
     (&["ports_file_dir"], |s, f| {
         set_text(s, f, |s, v| s.config.ports_file_dir = v.map(Into::into));
     }),
+    (
+        &["resolver", "account_resolver", "accounts_resolver"],
+        resolver::read,
+    ),
+    (&["resolver_pinned_accounts"], operators::pinned),
+    (&["resolver_preload"], operators::preload),
     (&["server_name"], server_name),
     (&["system_account", "system"], accounts::system_account),
     (&["trace"], |s, f| {
@@ -85,6 +103,7 @@ const SETTINGS: &[Setting] = &[
             (s.config.log.trace_verbose, s.config.log.trace) = (v, v)
         });
     }),
+    (&["trusted_keys", "trusted"], operators::trusted_keys),
     (&["write_deadline"], |s, f| {
         set_duration(s, f, |s, v| s.config.limits.write_deadline_ms = v);
     }),
