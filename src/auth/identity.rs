@@ -54,6 +54,8 @@ pub struct Identity {
     pub account: Arc<str>,
     /// What it may do; `None` is everything.
     pub permissions: Option<Arc<Permissions>>,
+    /// Who vouches for its key: the account, or one of the account's signing keys. `None` without a key.
+    pub issuer_key: Option<Arc<str>>,
 }
 
 impl Identity {
@@ -78,6 +80,7 @@ impl Identity {
             credential: Credential::User,
             account: Arc::clone(account),
             permissions,
+            issuer_key: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl Identity {
     ) -> Identity {
         Identity {
             credential: Credential::Nkey,
+            issuer_key: Some(Arc::clone(account)),
             ..Identity::user(key, account, permissions)
         }
     }
@@ -105,6 +109,7 @@ impl Identity {
             credential: Credential::None,
             account: global_account(),
             permissions: None,
+            issuer_key: None,
         }
     }
 
@@ -115,6 +120,7 @@ impl Identity {
             credential: Credential::Token,
             account: global_account(),
             permissions: None,
+            issuer_key: None,
         }
     }
 
@@ -126,6 +132,7 @@ impl Identity {
             credential,
             account: global_account(),
             permissions: None,
+            issuer_key: None,
         }
     }
 }

@@ -152,7 +152,15 @@ impl Client {
             ]
             .concat(),
             server: text("server", &context.info.server_id),
-            behind: ",\"kind\":\"Client\",\"client_type\":\"nats\"".to_owned(),
+            behind: [
+                text("jwt", self.options.jwt.expose()),
+                text(
+                    "issuer_key",
+                    identity.issuer_key.as_deref().unwrap_or_default(),
+                ),
+                ",\"kind\":\"Client\",\"client_type\":\"nats\"".to_owned(),
+            ]
+            .concat(),
             rtt_ns: self.heartbeat.round_trip_ns(),
         }
     }
