@@ -6,6 +6,7 @@
 
 mod connection_type;
 mod identity;
+pub mod jwt;
 mod nkey;
 mod password;
 pub mod permission;

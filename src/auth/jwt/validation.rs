@@ -1,0 +1,130 @@
+//! What is found wrong in claims. Owns the list and the checks that several kinds of claims share.
+
+use std::fmt;
+
+use nkeys::KeyPairType;
+
+use super::claims::Common;
+use super::times::instant;
+use super::token::is_public;
+
+/// Everything that was found, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Issues(pub Vec<Issue>);
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// What is wrong, for an operator's eyes.
+    pub text: String,
+    /// How bad it is.
+    pub severity: Severity,
+}
+
+/// How bad an issue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The claims cannot be used.
+    Error,
+    /// They cannot be used now.
+    Time,
+    /// They can be used.
+    Warning,
+}
+
+impl Issues {
+    /// The first because of which the claims cannot be used now.
+    pub fn blocking(&self) -> Option<&Issue> {
+        let blocks = |issue: &&Issue| issue.severity != Severity::Warning;
+        self.0.iter().find(blocks)
+    }
+
+    /// Because of which they can never be used.
+    pub fn first_error(&self) -> Option<&Issue> {
+        let blocks = |issue: &&Issue| issue.severity == Severity::Error;
+        self.0.iter().find(blocks)
+    }
+
+    pub(super) fn error(&mut self, text: String) {
+        let severity = Severity::Error;
+        self.0.push(Issue { text, severity });
+    }
+
+    pub(super) fn warning(&mut self, text: String) {
+        let severity = Severity::Warning;
+        self.0.push(Issue { text, severity });
+    }
+
+    /// `exp` is the last second at which claims count, `nbf` the first.
+    pub(super) fn check_times(&mut self, common: &Common, now: i64) {
+        let severity = Severity::Time;
+        if common.expires > 0 && now > common.expires {
+            let text = format!("expired {}", instant(common.expires));
+            self.0.push(Issue { text, severity });
+        }
+        if common.not_before > now {
+            let text = format!("not valid before {}", instant(common.not_before));
+            self.0.push(Issue { text, severity });
+        }
+    }
+
+    /// A subject as claims may hold it: nothing empty, no blanks.
+    pub(super) fn check_subject(&mut self, subject: &str) {
+        if subject.is_empty() {
+            return self.error("subject cannot be empty".to_owned());
+        }
+        if subject.contains(' ') {
+            self.error(format!("subject {subject:?} cannot have spaces"));
+        }
+        if subject.split('.').any(str::is_empty) {
+            self.error(format!("subject {subject:?} cannot have empty tokens"));
+        }
+    }
+
+    pub(super) fn check_account_key(&mut self, key: &str) {
+        self.check_key(key, &KeyPairType::Account, "an account");
+    }
+
+    pub(super) fn check_operator_key(&mut self, key: &str) {
+        self.check_key(key, &KeyPairType::Operator, "an operator");
+    }
+
+    pub(super) fn check_user_key(&mut self, key: &str) {
+        self.check_key(key, &KeyPairType::User, "a user");
+    }
+
+    pub(super) fn check_server_key(&mut self, key: &str) {
+        self.check_key(key, &KeyPairType::Server, "a server");
+    }
+
+    /// The text is not repeated: somebody may have put a seed there.
+    pub(super) fn check_key(&mut self, key: &str, kind: &KeyPairType, of: &str) {
+        if !is_public(kind, key) {
+            let shown = match nkeys::from_public_key(key) {
+                Ok(_) => format!("{key:?}"),
+                Err(_) => "a text".to_owned(),
+            };
+            self.error(format!("{shown} is not the public key of {of}"));
+        }
+    }
+}
+
+impl fmt::Display for Issues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<&str> = self.0.iter().map(|issue| issue.text.as_str()).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+/// Whether a text begins as a URL does: a scheme and a colon.
+pub(super) fn is_url(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once(':') else {
+        return false;
+    };
+    let first = scheme.chars().next();
+    first.is_some_and(|c| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+        && !text.contains(|c: char| c.is_ascii_control())
+}
