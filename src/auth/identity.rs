@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use jiff::Timestamp;
+
 use crate::proto::handshake::ConnectOptions;
 
 use super::GLOBAL_ACCOUNT;
@@ -11,7 +13,7 @@ use super::violation::quoted;
 use super::work::Work;
 
 /// Shown in place of a token.
-const REDACTED: &str = "[REDACTED]";
+pub(super) const REDACTED: &str = "[REDACTED]";
 
 /// Result of one step of authentication.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct Identity {
     pub account: Arc<str>,
     /// What it may do; `None` is everything.
     pub permissions: Option<Arc<Permissions>>,
+    /// When it must go; `None` is never.
+    pub expires: Option<Timestamp>,
     /// Who vouches for its key: the account, or one of the account's signing keys. `None` without a key.
     pub issuer_key: Option<Arc<str>>,
 }
@@ -80,6 +84,7 @@ impl Identity {
             credential: Credential::User,
             account: Arc::clone(account),
             permissions,
+            expires: None,
             issuer_key: None,
         }
     }
@@ -109,6 +114,7 @@ impl Identity {
             credential: Credential::None,
             account: global_account(),
             permissions: None,
+            expires: None,
             issuer_key: None,
         }
     }
@@ -120,6 +126,7 @@ impl Identity {
             credential: Credential::Token,
             account: global_account(),
             permissions: None,
+            expires: None,
             issuer_key: None,
         }
     }
@@ -132,6 +139,7 @@ impl Identity {
             credential,
             account: global_account(),
             permissions: None,
+            expires: None,
             issuer_key: None,
         }
     }
@@ -167,6 +175,10 @@ pub enum DenialReason {
     ConnectionType,
     /// The user is the `no_auth_user`, yet has a bcrypt password, which nobody but who knows it can present.
     NoAuthUserBcrypt,
+    /// There is no such account on this node.
+    UnknownAccount,
+    /// The callout service did not let it in.
+    Callout,
     /// CONNECT asks for an account by name, which is no longer possible.
     AccountDesignated,
 }
@@ -183,6 +195,15 @@ impl Denial {
         Denial {
             user: user.into(),
             credential,
+            reason,
+        }
+    }
+
+    /// A denial of who has been identified.
+    pub fn of(identity: &Identity, reason: DenialReason) -> Denial {
+        Denial {
+            user: Arc::clone(&identity.user),
+            credential: identity.credential,
             reason,
         }
     }
@@ -229,6 +250,8 @@ impl fmt::Display for DenialReason {
             DenialReason::WrongToken => "wrong token",
             DenialReason::ConnectionType => "connection type not allowed",
             DenialReason::NoAuthUserBcrypt => "no_auth_user cannot have a bcrypt password",
+            DenialReason::UnknownAccount => "there is no such account",
+            DenialReason::Callout => "the callout service did not let it in",
             DenialReason::AccountDesignated => "CONNECT designates an account",
         })
     }

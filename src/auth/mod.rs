@@ -4,6 +4,8 @@
 //! knows nothing of the others. [`Permissions`] says what an identity may do; [`ResponseTracker`] adds what one
 //! connection may do for a while.
 
+pub mod callout;
+pub mod callout_answer;
 mod connection_type;
 mod identity;
 pub mod jwt;
@@ -30,12 +32,17 @@ use std::fmt;
 
 use crate::config::{Config, Position};
 
+use callout::Callout;
 use single::SingleUser;
 use token::Token;
 use users::Users;
 
 /// The account of everybody who is in no other.
 pub const GLOBAL_ACCOUNT: &str = "$G";
+
+/// How long clients may take to say CONNECT, and services to judge them, milliseconds, unless
+/// `authorization { timeout }` says otherwise.
+pub const TIMEOUT_MS: u64 = 2_000;
 
 /// What is wrong with the part of a configuration that says who may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,16 +73,21 @@ pub struct Authenticator {
     users: Option<Users>,
     token: Option<Token>,
     single: Option<SingleUser>,
+    callout: Option<Callout>,
 }
 
 impl Authenticator {
     /// Compiles the configuration. Fails with everything that is wrong with it.
     pub fn new(config: &Config) -> Result<Authenticator, Vec<ConfigError>> {
         let authorization = &config.authorization;
+        let timeout_ms = authorization.timeout_ms.unwrap_or(TIMEOUT_MS);
+        let callout = authorization.callout.as_ref();
+        let callout = callout.map(|written| Callout::compile(written, timeout_ms));
         Ok(Authenticator {
-            users: Users::compile(config)?,
+            users: Users::compile(config, callout.as_ref())?,
             token: Token::compile(authorization),
             single: SingleUser::compile(authorization),
+            callout,
         })
     }
 
@@ -99,6 +111,20 @@ impl Authenticator {
 
     /// Authenticates a client that sent CONNECT.
     pub fn begin(&self, visitor: &Visitor<'_>) -> Outcome {
+        let outcome = self.begin_alone(visitor);
+        self.go_on(visitor, outcome)
+    }
+
+    /// What an outcome that came of work off the shard leads to: itself, or more work. Not for what a callout came to.
+    pub fn go_on(&self, visitor: &Visitor<'_>, outcome: Outcome) -> Outcome {
+        match &self.callout {
+            Some(callout) => callout.judge(visitor, outcome),
+            None => outcome,
+        }
+    }
+
+    /// What the methods of this node say.
+    fn begin_alone(&self, visitor: &Visitor<'_>) -> Outcome {
         let connect = visitor.connect;
         if connect.new_account || !connect.account.is_empty() {
             return Denial::new(connect, DenialReason::AccountDesignated).into();

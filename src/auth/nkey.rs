@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use data_encoding::BASE64;
 use foldhash::fast::FixedState;
 use nkeys::KeyPair;
 
 use crate::proto::handshake::Secret;
 
 use super::identity::{Denial, DenialReason, Identity, Outcome};
+use super::jwt;
 use super::permission::Permissions;
 use super::visitor::Visitor;
 use super::work::Work;
@@ -118,12 +118,7 @@ pub(super) fn decode_signature(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() {
         return None;
     }
-    // Line ends count for nothing, as in Go.
-    let text = text.replace(['\r', '\n'], "");
-    URL_SAFE_NO_PAD
-        .decode(&text)
-        .or_else(|_| STANDARD.decode(&text))
-        .ok()
+    jwt::base64url(text).or_else(|| BASE64.decode(text.as_bytes()).ok())
 }
 
 /// Whether a signature under a nonce is that of a public key.
@@ -136,6 +131,8 @@ pub(super) fn verifies(key: &str, nonce: &str, signature: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64URL_NOPAD;
+
     use super::*;
 
     #[test]
@@ -143,8 +140,8 @@ mod tests {
         let pair = KeyPair::new_user();
         let signature = pair.sign(b"nonce").unwrap();
         for text in [
-            URL_SAFE_NO_PAD.encode(&signature),
-            STANDARD.encode(&signature),
+            BASE64URL_NOPAD.encode(&signature),
+            BASE64.encode(&signature),
         ] {
             let decoded = decode_signature(&text).unwrap();
             assert!(verifies(&pair.public_key(), "nonce", &decoded));

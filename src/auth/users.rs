@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Position};
 
+use super::callout::{CALLOUT_SUBJECT, Callout};
 use super::identity::{Denial, DenialReason, Identity, Outcome};
+use super::jwt;
 use super::nkey::{KeyUser, Keys};
 use super::password::Password;
 use super::permission::Permissions;
@@ -50,7 +52,10 @@ struct User {
 
 impl Users {
     /// `None` without users. Of users with the same name the last counts.
-    pub(super) fn compile(config: &Config) -> Result<Option<Users>, Vec<ConfigError>> {
+    pub(super) fn compile(
+        config: &Config,
+        callout: Option<&Callout>,
+    ) -> Result<Option<Users>, Vec<ConfigError>> {
         let authorization = &config.authorization;
         let accounts = config.accounts.iter().map(|account| {
             let default = account.default_permissions.as_ref();
@@ -62,27 +67,36 @@ impl Users {
         let (mut by_name, mut keys) = (ByName::default(), Keys::default());
         for (account, default, users) in std::iter::once(global).chain(accounts) {
             let account: Arc<str> = account.into();
-            let default = compile_permissions(default, &mut errors);
+            let closed = authorization.callout.as_ref().map(|written| &written.at);
+            let closed = closed.filter(|_| callout.is_some_and(|c| c.closes(&account)));
+            let default = compile_permissions(default, closed, &mut errors);
             for written in users {
                 errors.extend(connection_type::check(written));
-                let own = compile_permissions(written.permissions.as_ref(), &mut errors);
-                if let Some(key) = &written.nkey {
-                    keys.add(KeyUser {
-                        key: key.as_str().into(),
-                        account: Arc::clone(&account),
-                        allows_standard: connection_type::allows_standard(written),
-                        permissions: own.or_else(|| default.clone()),
-                    });
-                    continue;
-                }
-                let user = User {
-                    name: written.name.as_str().into(),
-                    account: Arc::clone(&account),
-                    password: Password::new(&written.password),
-                    allows_standard: connection_type::allows_standard(written),
-                    permissions: own.or_else(|| default.clone()),
+                let own = written.permissions.as_ref();
+                let permissions = match own {
+                    None => default.clone(),
+                    Some(_) => compile_permissions(own, closed, &mut errors),
                 };
-                by_name.insert(Arc::clone(&user.name), user);
+                let (account, allows_standard) =
+                    (account.clone(), connection_type::allows_standard(written));
+                match &written.nkey {
+                    Some(key) => keys.add(KeyUser {
+                        key: key.as_str().into(),
+                        account,
+                        allows_standard,
+                        permissions,
+                    }),
+                    None => {
+                        let user = User {
+                            name: written.name.as_str().into(),
+                            account,
+                            password: Password::new(&written.password),
+                            allows_standard,
+                            permissions,
+                        };
+                        by_name.insert(Arc::clone(&user.name), user);
+                    }
+                }
             }
         }
         let stand_in = find_stand_in(config, &by_name, &keys).unwrap_or_else(|error| {
@@ -173,10 +187,17 @@ impl User {
     }
 }
 
+/// `closed` is where the callout stands that forbids to publish requests like the broker's own.
 fn compile_permissions(
     written: Option<&config::Permissions>,
+    closed: Option<&Position>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<Arc<Permissions>> {
+    let closing = closed.map(|at| jwt::closing(written.cloned(), Some(CALLOUT_SUBJECT), at));
+    let written = match &closing {
+        Some(closing) => closing.as_ref(),
+        None => written,
+    };
     match Permissions::compile(written?) {
         Ok(permissions) => Some(Arc::new(permissions)),
         Err(mut wrong) => {

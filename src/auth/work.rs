@@ -1,5 +1,6 @@
 //! What authentication must compute where blocking is allowed. Owns the list of kinds; each is in its method's file.
 
+use super::callout::CalloutWork;
 use super::identity::Outcome;
 use super::nkey::SignatureWork;
 use super::password::BcryptWork;
@@ -11,14 +12,20 @@ pub enum Work {
     Bcrypt(BcryptWork),
     /// A signature under the nonce: 0.1 ms, but there are storms of them.
     Signature(SignatureWork),
+    /// A service must be asked.
+    Callout(CalloutWork),
 }
 
 impl Work {
-    /// Does it.
-    pub fn run(self) -> Outcome {
+    /// Does what can be done here.
+    ///
+    /// # Errors
+    /// A service must be asked: what to ask it.
+    pub fn run(self) -> Result<Outcome, CalloutWork> {
         match self {
-            Work::Bcrypt(work) => work.run(),
-            Work::Signature(work) => work.run(),
+            Work::Bcrypt(work) => Ok(work.run()),
+            Work::Signature(work) => Ok(work.run()),
+            Work::Callout(work) => Err(work),
         }
     }
 }

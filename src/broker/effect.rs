@@ -42,6 +42,8 @@ pub enum CloseReason {
     AuthenticationTimeout,
     /// Credentials refused.
     AuthenticationFailure,
+    /// Its credentials counted until now.
+    AuthenticationExpired,
     /// Bytes that make no sense.
     ParseError,
     /// Payload over `max_payload`.
@@ -68,6 +70,7 @@ impl CloseReason {
             CloseReason::StaleConnection => "Stale Connection",
             CloseReason::AuthenticationTimeout => "Authentication Timeout",
             CloseReason::AuthenticationFailure => "Authentication Failure",
+            CloseReason::AuthenticationExpired => "Authentication Expired",
             CloseReason::ParseError => "Protocol Error",
             CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",

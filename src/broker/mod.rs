@@ -164,9 +164,13 @@ impl Broker {
         }
     }
 
-    /// Puts a connection without subscriptions into an account; the global one if there is none of this name.
-    pub fn set_account(&mut self, conn: ConnId, name: &str) {
-        let account = self.table.find(name).unwrap_or(GLOBAL);
+    /// Puts a connection without subscriptions into an account. False, and nothing is done, if there is none of this
+    /// name.
+    #[must_use]
+    pub fn set_account(&mut self, conn: ConnId, name: &str) -> bool {
+        let Some(account) = self.table.find(name) else {
+            return false;
+        };
         let mapped = self.table.account(account).has_mappings();
         if self.peer(conn).account != account {
             self.unsubscribe_all(conn);
@@ -174,6 +178,7 @@ impl Broker {
         let peer = self.peer(conn);
         peer.account = account;
         peer.mapped = mapped;
+        true
     }
 
     /// Whether a connection is in the system's account.

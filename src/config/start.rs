@@ -103,7 +103,7 @@ impl Config {
         })
     }
 
-    /// Operator mode and the callout are read and checked; nothing acts on them yet.
+    /// Operator mode is read and checked; nothing acts on it yet.
     fn operators_not_yet(&self) -> Vec<ConfigError> {
         let operators = &self.operators;
         let refused = [
@@ -114,10 +114,6 @@ impl Config {
             (
                 "resolver_pinned_accounts",
                 operators.pinned.first().map(|p| &p.1),
-            ),
-            (
-                "auth_callout",
-                self.authorization.callout.as_ref().map(|c| &c.at),
             ),
         ];
         let refused = refused

@@ -12,21 +12,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::account::compiler::compile;
 use crate::account::table::RoutingTable;
-use crate::auth::Authenticator;
+use crate::auth::jwt::ServerId;
+use crate::auth::{self, Authenticator};
 use crate::broker::interest::SHARDS_MAX;
 use crate::config::{Config, Spin};
 use crate::proto::handshake::{COMPATIBLE_VERSION, Info};
 use crate::shard::ring::probe::{self, Kind};
 use crate::shard::{Snapshot, ToShard};
 
+use super::callout::{self, Callouts};
 use super::log::{FATAL, FLUSH_MAX, Logger};
-use super::process::{self, PortsFile, UsableCores};
+use super::process::{self, PortsFile, ServerKeys, UsableCores};
 use super::shards::{self, Plan, Running};
 use super::signals::{self, Event};
 use super::workers;
-
-/// How long clients may take to say CONNECT, unless `authorization { timeout }` says otherwise.
-const AUTH_TIMEOUT_MS: u64 = 2_000;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -79,7 +78,8 @@ fn serve(
     let (wake_in, wakes) = mpsc::channel();
     signals::listen(wake_in.clone(), Wake::Signal)
         .map_err(|error| format!("cannot take signals: {error}"))?;
-    let server_id = process::new_server_id();
+    let keys = ServerKeys::new();
+    let server_id = keys.id();
     let file = source.map(|source| (source.path.as_str(), source.digest.as_str()));
     for line in process::banner(config, &server_id, file) {
         log::info!("{line}");
@@ -101,8 +101,13 @@ fn serve(
         ends,
         threads,
     } = shards::start(plan, &snapshot)?;
-    workers::start(count, jobs, lines.clone())
-        .map_err(|error| format!("cannot start workers: {error}"))?;
+    let callouts = Callouts::start(callout::Node {
+        server: server_of(config, &snapshot.info),
+        keys,
+        lines: lines.clone(),
+    })
+    .and_then(|callouts| workers::start(count, jobs, lines.clone(), &callouts));
+    callouts.map_err(|error| format!("cannot start workers: {error}"))?;
     log::info!(
         "Listening for client connections on {}",
         process::host_port(&config.host, address.port())
@@ -252,10 +257,21 @@ pub fn snapshot(
         authenticator: Arc::new(authenticator),
         limits: config.limits.clone(),
         info,
-        auth_timeout_ms: config.authorization.timeout_ms.unwrap_or(AUTH_TIMEOUT_MS),
+        auth_timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
         trace: config.log.trace,
         traced_bytes_max: config.log.traced_bytes_max,
     })
+}
+
+/// What callout services are told of this server.
+fn server_of(config: &Config, info: &Info) -> ServerId {
+    ServerId {
+        name: info.server_name.clone(),
+        host: config.host.clone(),
+        id: info.server_id.clone(),
+        version: info.version.clone(),
+        ..ServerId::default()
+    }
 }
 
 fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {

@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod bus;
+pub mod callout;
 pub mod log;
 pub mod process;
 pub mod shards;

@@ -4,6 +4,7 @@
 mod cores;
 mod files;
 
+use nkeys::{KeyPair, XKey};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
@@ -24,9 +25,33 @@ pub fn raise_open_files() -> Option<u64> {
     limit.current
 }
 
-/// A fresh server id: the public key of a new server nkey, 56 characters that begin with `N`.
-pub fn new_server_id() -> String {
-    nkeys::KeyPair::new_server().public_key()
+/// The keys of this run of the server. The public part of the first is the server's id.
+pub struct ServerKeys {
+    /// Signs requests to callout services.
+    pub key: KeyPair,
+    /// Their answers may be encrypted for it.
+    pub xkey: XKey,
+}
+
+impl ServerKeys {
+    /// Fresh ones.
+    pub fn new() -> Self {
+        ServerKeys {
+            key: KeyPair::new_server(),
+            xkey: XKey::new(),
+        }
+    }
+
+    /// The server's id: 56 characters that begin with `N`.
+    pub fn id(&self) -> String {
+        self.key.public_key()
+    }
+}
+
+impl Default for ServerKeys {
+    fn default() -> Self {
+        ServerKeys::new()
+    }
 }
 
 /// The first lines of the log, in order: program, version, name, id, and where the configuration came from
@@ -61,7 +86,7 @@ mod tests {
 
     #[test]
     fn server_ids_are_fresh_server_keys() {
-        let (one, two) = (new_server_id(), new_server_id());
+        let (one, two) = (ServerKeys::new().id(), ServerKeys::new().id());
         assert_ne!(one, two);
         assert_eq!((one.len(), one.as_bytes()[0]), (56, b'N'));
         assert!(nkeys::KeyPair::from_public_key(&one).is_ok());

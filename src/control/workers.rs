@@ -9,6 +9,7 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
+use super::callout::{Callouts, Question};
 use crate::shard::ring::handles::Waker;
 use crate::shard::{ToShard, VerifyJob};
 
@@ -41,15 +42,16 @@ pub fn start(
     count: usize,
     jobs: Receiver<VerifyJob>,
     lines: Arc<Vec<ShardLine>>,
+    callouts: &Callouts,
 ) -> std::io::Result<()> {
     let jobs = Arc::new(Mutex::new(jobs));
     for number in 0..count {
-        let (jobs, lines) = (jobs.clone(), lines.clone());
+        let (jobs, lines, callouts) = (jobs.clone(), lines.clone(), callouts.clone());
         thread::Builder::new()
             .name(format!("verify-{number}"))
             .spawn(move || {
                 give_way(number);
-                work(&jobs, &lines);
+                work(&jobs, &lines, &callouts);
             })?;
     }
     Ok(())
@@ -70,13 +72,18 @@ fn give_way(number: usize) {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<VerifyJob>>, lines: &[ShardLine]) {
+fn work(jobs: &Mutex<Receiver<VerifyJob>>, lines: &[ShardLine], callouts: &Callouts) {
     loop {
         let next = jobs.lock().expect("no worker panics with the lock").recv();
         let Ok(VerifyJob { shard, conn, work }) = next else {
             return;
         };
-        lines[shard].tell(ToShard::Verified(conn, work.run()));
+        match work.run() {
+            Ok(outcome) => {
+                lines[shard].tell(ToShard::Verified(conn, outcome));
+            }
+            Err(work) => callouts.ask(Question { shard, conn, work }),
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Phase {
     Stranger,
     /// Its credentials are being verified off the shard.
     Verifying,
+    /// A service is asked about it.
+    Asking,
     /// May do what its user may.
     Member,
 }
@@ -124,18 +126,25 @@ impl Client {
         client
     }
 
-    /// A connection of the broker itself, in an account that exists: a member from the start, to which nothing is said
-    /// unasked.
-    pub fn internal(context: &Context, broker: &mut Broker, conn: ConnId, account: &str) -> Self {
+    /// A connection of the broker itself, in this account: a member from the start, to which nothing is said unasked.
+    /// `None` if the account does not exist.
+    pub fn internal(
+        context: &Context,
+        broker: &mut Broker,
+        conn: ConnId,
+        account: &str,
+    ) -> Option<Self> {
         let options = ConnectOptions {
             verbose: false,
             pedantic: false,
             headers: true,
             ..ConnectOptions::default()
         };
-        broker.set_account(conn, account);
+        if !broker.set_account(conn, account) {
+            return None;
+        }
         broker.set_options(conn, true, &options);
-        Client {
+        Some(Client {
             conn,
             phase: Phase::Member,
             connected: true,
@@ -153,7 +162,7 @@ impl Client {
             rest: Vec::new(),
             missing: 0,
             stashed: false,
-        }
+        })
     }
 
     /// Whether this is a connection of the broker itself.

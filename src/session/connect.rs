@@ -1,6 +1,6 @@
 //! CONNECT: who the client is, what it wants, and INFO in answer.
 
-use crate::auth::{Denial, Identity, Outcome, Visitor};
+use crate::auth::{Denial, DenialReason, Identity, Outcome, Visitor, Work};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
 use crate::broker::peer::Who;
@@ -55,15 +55,9 @@ impl Client {
         self.connected = true;
         self.heartbeat.connected(context, 0);
         match context.authenticator.without_connect(&self.visitor()) {
-            Outcome::Accepted(identity) => {
-                self.admit(context, broker, identity);
-                None
-            }
+            Outcome::Accepted(identity) => self.admit(context, broker, identity).err(),
             Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
-            Outcome::Work(work) => {
-                self.phase = Phase::Verifying;
-                Some(Flow::Verify(work))
-            }
+            Outcome::Work(work) => Some(self.verify(work)),
         }
     }
 
@@ -81,25 +75,37 @@ impl Client {
         match context.authenticator.begin(&self.visitor()) {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
             Outcome::Denied(denial) => self.denied(broker, &denial),
-            Outcome::Work(work) => {
-                self.phase = Phase::Verifying;
-                Flow::Verify(work)
-            }
+            Outcome::Work(work) => self.verify(work),
         }
+    }
+
+    /// Waits for what `work` comes to.
+    fn verify(&mut self, work: Box<Work>) -> Flow {
+        self.phase = match *work {
+            Work::Callout(_) => Phase::Asking,
+            _ => Phase::Verifying,
+        };
+        Flow::Verify(work)
     }
 
     /// The verdict on credentials that were verified off the shard. What came meanwhile is taken by
     /// [`Client::resume`] afterwards.
     pub fn verified(&mut self, context: &Context, broker: &mut Broker, outcome: Outcome) -> Flow {
+        let outcome = match self.phase {
+            Phase::Asking => outcome,
+            _ => context.authenticator.go_on(&self.visitor(), outcome),
+        };
         match outcome {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
             Outcome::Denied(denial) => self.denied(broker, &denial),
-            Outcome::Work(work) => Flow::Verify(work),
+            Outcome::Work(work) => self.verify(work),
         }
     }
 
     fn welcome(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
-        self.admit(context, broker, identity);
+        if let Err(flow) = self.admit(context, broker, identity) {
+            return flow;
+        }
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);
         self.headers = headers;
@@ -124,12 +130,23 @@ impl Client {
         }
     }
 
-    fn admit(&mut self, context: &Context, broker: &mut Broker, identity: Identity) {
+    /// Makes the client a member of its account.
+    fn admit(
+        &mut self,
+        context: &Context,
+        broker: &mut Broker,
+        identity: Identity,
+    ) -> Result<(), Flow> {
+        if !broker.set_account(self.conn, &identity.account) {
+            let denial = Denial::of(&identity, DenialReason::UnknownAccount);
+            return Err(self.denied(broker, &denial));
+        }
         self.phase = Phase::Member;
-        broker.set_account(self.conn, &identity.account);
+        self.heartbeat.expires(context, identity.expires);
         broker.set_permissions(self.conn, identity.permissions.clone());
         broker.peer(self.conn).who = Some(Box::new(self.who(context, &identity)));
         self.identity = Some(Box::new(identity));
+        Ok(())
     }
 
     /// What services of other accounts are told of this client, in the oracle's order.

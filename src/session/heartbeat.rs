@@ -1,6 +1,9 @@
 //! When a client must have said CONNECT, when it is asked for a PONG, when it counts as gone. Owns the times;
 //! the loop calls when they have come.
 
+use jiff::Timestamp;
+
+use crate::auth::jwt;
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
 
@@ -18,6 +21,8 @@ const ROUND_TRIP_AGE_MAX_MS: u64 = 60 * 60 * 1000;
 pub struct Heartbeat {
     started_ms: u64,
     auth_due_ms: Option<u64>,
+    /// The credentials count until then.
+    expires_ms: Option<u64>,
     ping_due_ms: u64,
     heard_ms: u64,
     pings_out: u32,
@@ -31,6 +36,7 @@ impl Heartbeat {
         Heartbeat {
             started_ms: context.now_ms,
             auth_due_ms: stranger.then_some(context.now_ms + context.auth_timeout_ms),
+            expires_ms: None,
             ping_due_ms: context.now_ms + context.limits.ping_interval_ms,
             heard_ms: context.now_ms,
             pings_out: 0,
@@ -61,6 +67,12 @@ impl Heartbeat {
         self.ping_due_ms = context.now_ms + wait_ms + wait_ms / 5 * jitter / 1_000;
     }
 
+    /// The credentials count until this time.
+    pub fn expires(&mut self, context: &Context, at: Option<Timestamp>) {
+        let since_start = |at: Timestamp| at.as_millisecond() - context.start_unix_ms;
+        self.expires_ms = at.map(|at| since_start(at).max(0) as u64);
+    }
+
     /// PONG came.
     pub fn pong(&mut self, now_ms: u64) {
         self.pings_out = 0;
@@ -82,8 +94,8 @@ impl Heartbeat {
 
     /// When to call [`Client::on_time`] next.
     pub fn due_ms(&self) -> u64 {
-        self.auth_due_ms
-            .map_or(self.ping_due_ms, |auth| auth.min(self.ping_due_ms))
+        let least = |due: u64, other: Option<u64>| other.map_or(due, |other| due.min(other));
+        least(least(self.ping_due_ms, self.auth_due_ms), self.expires_ms)
     }
 
     fn needs_round_trip(&self, now_ms: u64) -> bool {
@@ -107,10 +119,14 @@ impl Client {
             self.say_error(broker, "Authentication Timeout");
             return Flow::Close(CloseReason::AuthenticationTimeout);
         }
+        if self.heartbeat.expires_ms.is_some_and(|due| due <= now_ms) {
+            self.say_error(broker, jwt::EXPIRED_TEXT);
+            return Flow::Close(CloseReason::AuthenticationExpired);
+        }
         if self.heartbeat.ping_due_ms > now_ms {
             return Flow::Continue;
         }
-        if self.phase == Phase::Verifying {
+        if matches!(self.phase, Phase::Verifying | Phase::Asking) {
             // The verdict is the first thing said after CONNECT: clients take anything else for a welcome.
             let wait_ms = context.limits.ping_interval_ms.clamp(1, FIRST_PING_MS);
             self.heartbeat.ping_due_ms = now_ms + wait_ms;

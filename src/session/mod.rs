@@ -11,8 +11,7 @@ mod trace;
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::BASE64URL_NOPAD;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -68,7 +67,7 @@ impl Context {
     pub(crate) fn new_nonce(&mut self) -> Box<str> {
         let mut bytes = [0; NONCE_BYTES];
         self.random.fill_bytes(&mut bytes);
-        URL_SAFE_NO_PAD.encode(bytes).into()
+        BASE64URL_NOPAD.encode(&bytes).into()
     }
 
     /// Shared state under a snapshot. Nonces come from `seed`.

@@ -84,7 +84,11 @@ impl<R: Ring> Shard<R> {
         let fd = socket.into_raw_fd();
         let (conn, generation) = self.connections.next(fd);
         self.broker.open(conn, generation);
-        let client = Client::internal(&self.context, &mut self.broker, conn, account);
+        let Some(client) = Client::internal(&self.context, &mut self.broker, conn, account) else {
+            log::error!("there is no account {account:?} for an internal connection");
+            self.broker.close(conn);
+            return self.ring.close(self.connections.wires.token(conn), fd);
+        };
         let mut connection = Connection::new(client);
         connection.receiving = Receiving::On;
         self.connections.insert(conn, connection);

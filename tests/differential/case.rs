@@ -33,6 +33,7 @@
 //! B> PUB $reply(B.2) 2\r\nhi   in what is sent, `$reply(B.2)` is the reply subject of the second delivery to B that has one, and
 //!                         is waited for; `$reply(B)` is the first
 //! refused A {"user":"x"}  open, CONNECT with these fields as `client` does, and wait for the server to close
+//! answer B.2 TEXT         publish a text, with marks replaced, to the reply subject of that delivery, from that connection
 //! fence A B               PING and wait for its PONG, one after the other
 //! read A 3                wait for three protocol messages
 //! until A -ERR            wait for a message that begins so
@@ -155,6 +156,8 @@ pub enum Step {
     Pieces(String, Vec<Vec<u8>>),
     /// Do it so many times.
     Repeat(usize, Box<Step>),
+    /// Publish to the reply subject of a delivery.
+    Answer(String, Vec<u8>),
     /// Wait for the PONG to an own PING.
     Fence(Vec<String>),
     /// Wait for so many messages.
@@ -339,6 +342,7 @@ fn step(line: &str) -> Result<Step, String> {
         "open" => Step::Open(name(), second == "small"),
         "client" => Step::Client(name(), second.to_owned()),
         "refused" => Step::Refused(name(), second.to_owned()),
+        "answer" => Step::Answer(name(), unescape(second)?),
         "fence" => Step::Fence(rest.split_whitespace().map(str::to_owned).collect()),
         "read" => Step::Read(name(), second.parse().map_err(|e| format!("read: {e}"))?),
         "until" => Step::Until(name(), unescape(second)?),

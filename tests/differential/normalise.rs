@@ -3,10 +3,16 @@
 
 use std::collections::HashMap;
 
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
 /// A generated reply subject begins so.
 const REPLY_PREFIX: &str = "_R_.";
+/// Where a server wants its own requests answered.
+const INBOX_PREFIX: &str = "$SYS._INBOX.";
+/// The kind of token that a server makes itself, and what of its claims is never the same twice.
+const OWN_TOKEN: &str = "authorization_request";
+const OWN_VOLATILE: &[&str] = &["exp", "iat", "jti", "id", "user_nkey", "nonce", "sig"];
 
 /// The header that tells a service who asks.
 const REQUEST_INFO: &[u8] = b"Nats-Request-Info: ";
@@ -58,12 +64,16 @@ pub fn number_replies(text: &str, chosen: impl Fn(&str) -> bool) -> String {
 fn each_reply(text: &str, mut replace: impl FnMut(&str) -> String) -> String {
     let mut out = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find(REPLY_PREFIX) {
+    let next = |rest: &str| {
+        let found = [REPLY_PREFIX, INBOX_PREFIX].map(|prefix| Some((rest.find(prefix)?, prefix)));
+        found.into_iter().flatten().min()
+    };
+    while let Some((at, prefix)) = next(rest) {
         let (before, found) = rest.split_at(at);
-        let tail = &found[REPLY_PREFIX.len()..];
+        let tail = &found[prefix.len()..];
         let inside = |c: char| c.is_ascii_alphanumeric() || c == '.';
         let length = tail.find(|c| !inside(c)).unwrap_or(tail.len());
-        let (reply, after) = found.split_at(REPLY_PREFIX.len() + length);
+        let (reply, after) = found.split_at(prefix.len() + length);
         out.push_str(before);
         out.push_str(&match length {
             0 => reply.to_owned(),
@@ -144,8 +154,38 @@ fn request_headers(headers: &[u8]) -> Vec<u8> {
 fn event(payload: &[u8]) -> Vec<u8> {
     match object(payload) {
         Some(fields) if is_event(&fields) => text_of(fields),
-        _ => payload.to_vec(),
+        _ => own_token(payload).unwrap_or_else(|| payload.to_vec()),
     }
+}
+
+/// The claims of a token that the server made.
+fn own_token(payload: &[u8]) -> Option<Vec<u8>> {
+    let claims = payload.split(|b| *b == b'.').nth(1)?;
+    let claims = object(&BASE64URL_NOPAD.decode(claims).ok()?)?;
+    let kind = claims.get("nats")?.get("type")?.as_str()?;
+    if kind != OWN_TOKEN {
+        return None;
+    }
+    Some(format!("token {}", ordered(Value::Object(claims))).into_bytes())
+}
+
+/// The same with its members in the order of their names, and without what is never the same twice.
+fn ordered(value: Value) -> Value {
+    let Value::Object(fields) = value else {
+        return value;
+    };
+    let mut fields: Vec<(String, Value)> = fields.into_iter().collect();
+    fields.sort_by(|a, b| a.0.cmp(&b.0));
+    let known = |(key, value): (String, Value)| match value {
+        Value::Number(_) if OWN_VOLATILE.contains(&&*key) => (key, "a number".into()),
+        Value::String(text)
+            if OWN_VOLATILE.contains(&&*key) && !(key == "id" && text.starts_with('N')) =>
+        {
+            (key, "a text".into())
+        }
+        value => (key, ordered(value)),
+    };
+    Value::Object(fields.into_iter().map(known).collect())
 }
 
 /// An event says its type; the one of a message's trace is known by its keys.

@@ -83,6 +83,7 @@ impl Run<'_> {
             }
             Step::Pieces(name, pieces) => self.pieces(name, pieces)?,
             Step::Repeat(times, step) => (0..*times).try_for_each(|_| self.step(step))?,
+            Step::Answer(delivery, text) => self.answer(delivery, text)?,
             Step::Fence(names) => names.iter().try_for_each(|n| self.connection(n)?.fence())?,
             Step::Read(name, count) => self.read(name, *count)?,
             Step::Until(name, head) => self.until(name, head)?,
@@ -167,6 +168,24 @@ impl Run<'_> {
             };
             Ok(Some(found))
         })
+    }
+
+    fn answer(&mut self, delivery: &str, text: &[u8]) -> Result<(), String> {
+        let (name, number) = numbered(delivery)?;
+        let reply = self.connection(name)?.reply_of(number)?;
+        let payload = self.expanded(name, text)?;
+        let size = payload.len().to_string();
+        let bytes = [
+            b"PUB ",
+            &*reply,
+            b" ",
+            size.as_bytes(),
+            b"\r\n",
+            &payload,
+            b"\r\n",
+        ]
+        .concat();
+        self.connection(name)?.send(&bytes)
     }
 
     fn tally(

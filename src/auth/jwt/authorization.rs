@@ -186,13 +186,15 @@ impl RequestClaims {
 }
 
 impl Request {
-    /// The token of the request, signed by the server. `now` and `expires` are seconds since 1970.
+    /// The token of the request, signed by the server, about `subject`: the service's issuer, or its account. `now` and
+    /// `expires` are seconds since 1970.
     ///
     /// # Errors
     /// The key has no seed.
     pub fn encode(
         &self,
         server: &KeyPair,
+        subject: &str,
         now: i64,
         expires: i64,
     ) -> Result<String, nkeys::error::Error> {
@@ -202,7 +204,7 @@ impl Request {
         let claims = json!({
             "aud": REQUEST_AUDIENCE,
             "exp": expires,
-            "sub": self.user_nkey,
+            "sub": subject,
             "nats": nats,
         });
         token::encode(claims, server, now)

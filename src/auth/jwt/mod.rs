@@ -3,12 +3,16 @@
 //!
 //! [`OperatorClaims::decode`] and its like verify that the issuer signed a token; `validate` says what else is wrong with it.
 
+/// What a user is told whose time is up.
+pub const EXPIRED_TEXT: &str = "User Authentication Expired";
+
 mod account;
 mod account_validation;
 mod activation;
 mod authorization;
 mod claims;
 mod json;
+mod made;
 mod network;
 mod operator;
 mod permissions;
@@ -27,9 +31,11 @@ pub use authorization::{
     ResponseClaims, ServerId,
 };
 pub use claims::{Claims, Common};
+pub use made::{Grant, closing, grant};
 pub use operator::{Operator, OperatorClaims};
 pub use permissions::{Lists, Permissions, ResponsePermission};
 pub use times::milliseconds_until;
+pub(super) use token::base64url;
 pub use token::{DecodeError, TOKEN_BYTES_MAX, decode, encode};
 pub use user::{TimeRange, UserClaims, UserLimits};
 pub use validation::{Issue, Issues, Severity};

@@ -108,7 +108,7 @@ pub fn encode(mut claims: Value, key: &KeyPair, now: i64) -> Result<String, nkey
 }
 
 /// base64url without padding, as the usual tools read it: line ends are passed over, the last bits are free.
-pub(super) fn base64url(text: &str) -> Option<Vec<u8>> {
+pub(in crate::auth) fn base64url(text: &str) -> Option<Vec<u8>> {
     static LENIENT: LazyLock<Encoding> = LazyLock::new(|| {
         let mut specification = Specification::new();
         specification

@@ -1,0 +1,182 @@
+//! The method of the callout: which clients a service is asked about, and with what. What it answers is judged in
+//! [`callout_answer`](super::callout_answer). Asks nobody.
+
+use std::fmt;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+use crate::config;
+
+use super::identity::{Denial, DenialReason, Identity, Outcome, REDACTED};
+use super::jwt::{ClientInfo, ConnectOpts, Request};
+use super::visitor::Visitor;
+use super::work::Work;
+
+/// Where the service is asked. Whoever is in its account and let in may not publish there.
+pub const CALLOUT_SUBJECT: &str = "$SYS.REQ.USER.AUTH";
+
+type Names = hashbrown::HashSet<Box<str>, FixedState>;
+
+/// `auth_callout` of the configuration.
+#[derive(Debug)]
+pub(super) struct Callout {
+    service: Arc<Service>,
+    auth_users: Names,
+    allowed_accounts: Names,
+}
+
+/// The service that is asked, and what holds for its answers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The account in which it listens.
+    pub account: Arc<str>,
+    /// Whose users it may make.
+    pub issuer: Issuer,
+    /// The curve key for which requests are encrypted.
+    pub xkey: Option<Box<str>>,
+    /// How long an answer may take, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Who signs the users of a service's answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Issuer {
+    /// `issuer` of the configuration; the users are of the account that their token's `aud` names.
+    Key(Box<str>),
+    /// The account itself, or one of those that it allows; the users are of the account that issued them.
+    Accounts(Box<[Box<str>]>),
+}
+
+/// A client that the service must be asked about.
+pub struct CalloutWork {
+    /// Whom to ask.
+    pub service: Arc<Service>,
+    /// What to ask, as far as it is known of the client: the server and the key are missing.
+    pub request: Box<Request>,
+    /// Whom the client is taken for in the log.
+    pub denied: Denial,
+}
+
+impl Service {
+    /// What its requests are about.
+    pub fn subject(&self) -> &str {
+        match &self.issuer {
+            Issuer::Key(issuer) => issuer,
+            Issuer::Accounts(_) => &self.account,
+        }
+    }
+}
+
+impl Callout {
+    pub(super) fn compile(written: &config::Callout, timeout_ms: u64) -> Callout {
+        let names = |list: &[(String, config::Position)]| {
+            list.iter().map(|(name, _)| name.as_str().into()).collect()
+        };
+        Callout {
+            service: Arc::new(Service {
+                account: written.account.0.as_str().into(),
+                issuer: Issuer::Key(written.issuer.as_str().into()),
+                xkey: written.xkey.as_deref().map(Into::into),
+                timeout_ms,
+            }),
+            auth_users: names(&written.auth_users),
+            allowed_accounts: names(&written.allowed_accounts),
+        }
+    }
+
+    /// Whether users of this account are the service's business.
+    fn is_delegated(&self, account: &str) -> bool {
+        account == super::GLOBAL_ACCOUNT
+            || self.allowed_accounts.is_empty()
+            || self.allowed_accounts.contains(account)
+    }
+
+    /// Whether those in this account may not ask the service themselves.
+    pub(super) fn closes(&self, account: &str) -> bool {
+        *self.service.account == *account && self.is_delegated(account)
+    }
+
+    /// What becomes of a client of which the other methods thought this: the service decides, unless the client is one
+    /// of `auth_users` or in an account that is not the service's business.
+    pub(super) fn judge(&self, visitor: &Visitor<'_>, outcome: Outcome) -> Outcome {
+        let identity = match &outcome {
+            Outcome::Accepted(identity) => Some(identity),
+            Outcome::Denied(_) => None,
+            Outcome::Work(_) => return outcome,
+        };
+        let account = identity.map_or(super::GLOBAL_ACCOUNT, |identity| &*identity.account);
+        let user = claimed_user(visitor, identity);
+        if !self.is_delegated(account) || self.auth_users.contains(&*user) {
+            return outcome;
+        }
+        CalloutWork::begin(self.service.clone(), visitor, &user)
+    }
+}
+
+impl CalloutWork {
+    /// Asks `service` about a client that is known as `user` so far.
+    pub(super) fn begin(service: Arc<Service>, visitor: &Visitor<'_>, user: &str) -> Outcome {
+        Outcome::Work(Box::new(Work::Callout(CalloutWork {
+            request: Box::new(request(visitor, user)),
+            denied: Denial::new(visitor.connect, DenialReason::Callout),
+            service,
+        })))
+    }
+}
+
+impl fmt::Debug for CalloutWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CalloutWork({:?})", self.service.account)
+    }
+}
+
+/// By what the client is known to the service, and among `auth_users`: its key, its name, its token, or the name of
+/// whoever stands in for it.
+fn claimed_user(visitor: &Visitor<'_>, identity: Option<&Identity>) -> Box<str> {
+    let connect = visitor.connect;
+    if !connect.nkey.is_empty() {
+        connect.nkey.clone()
+    } else if !connect.jwt.is_empty() {
+        Box::default()
+    } else if !connect.user.is_empty() {
+        connect.user.clone()
+    } else if !connect.auth_token.is_empty() {
+        REDACTED.into()
+    } else {
+        identity.map_or_else(Box::default, |identity| (*identity.user).into())
+    }
+}
+
+fn request(visitor: &Visitor<'_>, user: &str) -> Request {
+    let connect = visitor.connect;
+    let nonce = match connect.sig.is_empty() {
+        true => "",
+        false => visitor.nonce,
+    };
+    Request {
+        client_info: ClientInfo {
+            host: visitor.ip.to_string(),
+            id: visitor.id,
+            user: user.to_owned(),
+            name: connect.name.to_string(),
+            kind: "Client".to_owned(),
+            kind_of_client: "nats".to_owned(),
+            nonce: nonce.to_owned(),
+            ..ClientInfo::default()
+        },
+        connect_opts: ConnectOpts {
+            jwt: connect.jwt.expose().to_owned(),
+            nkey: connect.nkey.to_string(),
+            sig: connect.sig.expose().to_owned(),
+            auth_token: connect.auth_token.expose().to_owned(),
+            user: connect.user.to_string(),
+            pass: connect.pass.expose().to_owned(),
+            name: connect.name.to_string(),
+            lang: connect.lang.to_string(),
+            version: connect.version.to_string(),
+            protocol: connect.protocol,
+        },
+        ..Request::default()
+    }
+}

@@ -1,0 +1,152 @@
+//! What a callout service answered: whether the answer counts, and whom it makes. Decrypts nothing, asks nobody.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::callout::{CALLOUT_SUBJECT, Issuer, Service};
+use super::identity::{Credential, Denial, Identity};
+use super::jwt::{self, Grant, ResponseClaims, UserClaims};
+
+/// What an answer must fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The service that was asked.
+    pub service: &'a Service,
+    /// The key that was made for the client.
+    pub user: &'a str,
+    /// The server's id.
+    pub server: &'a str,
+    /// Whether the answer came encrypted: then whoever signed it has the right key.
+    pub encrypted: bool,
+}
+
+/// The user that an answer makes, and the account that it is of: its name where the configuration has accounts, its
+/// key where they come from JWTs.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The user's claims.
+    pub user: Box<UserClaims>,
+    /// The account.
+    pub account: String,
+}
+
+/// Judges an answer. `Err` says for the log why it does not count.
+///
+/// # Errors
+/// Whatever the oracle refuses, in its order.
+pub fn judge(answer: &[u8], expected: &Expected<'_>, now: Timestamp) -> Result<Made, String> {
+    if answer.is_empty() {
+        return Err("the callout service refused without a reason".to_owned());
+    }
+    let response = std::str::from_utf8(answer)
+        .ok()
+        .and_then(|text| ResponseClaims::decode(text).ok())
+        .ok_or("the answer of the callout service is no authorization response")?;
+    if let Some(issue) = response.validate(now.as_second()).0.first() {
+        return Err(format!(
+            "the authorization response is not valid: {}",
+            issue.text
+        ));
+    }
+    let (common, body) = (&response.common, &response.response);
+    if common.subject != expected.user {
+        return Err("the authorization response is for another user".to_owned());
+    }
+    if common.audience != expected.server {
+        return Err("the authorization response is for another server".to_owned());
+    }
+    if !body.error.is_empty() {
+        return Err(format!("the callout service said: {:?}", body.error));
+    }
+    if !expected.encrypted {
+        check_signer(&response, expected.service)?;
+    }
+    let user = UserClaims::decode(&body.jwt)
+        .map_err(|error| format!("the user in the authorization response: {error}"))?;
+    judge_user(user, expected, now)
+}
+
+/// The issuer signs; in operator mode the account that was asked, or one of its signing keys.
+fn check_signer(response: &ResponseClaims, service: &Service) -> Result<(), String> {
+    let issuer_account = &response.response.issuer_account;
+    let signer = match issuer_account.is_empty() {
+        true => &response.common.issuer,
+        false => issuer_account,
+    };
+    match **signer == *service.subject() {
+        true => Ok(()),
+        false => Err(format!("the authorization response is signed for {signer}")),
+    }
+}
+
+fn judge_user(user: UserClaims, expected: &Expected<'_>, now: Timestamp) -> Result<Made, String> {
+    if let Some(issue) = user.validate(now.as_second()).0.first() {
+        return Err(format!("the user of the callout service: {}", issue.text));
+    }
+    if user.common.subject != expected.user {
+        return Err("the callout service made another user than was asked for".to_owned());
+    }
+    let account = match &expected.service.issuer {
+        Issuer::Key(issuer) => {
+            if !user.issuer_account.is_empty() {
+                return Err("the user of the callout service names an issuer_account".to_owned());
+            }
+            if user.common.issuer != **issuer {
+                let by = &user.common.issuer;
+                return Err(format!("the user of the callout service is signed by {by}"));
+            }
+            user.common.audience.clone()
+        }
+        Issuer::Accounts(allowed) => {
+            let account = user.account().to_owned();
+            let any = allowed.iter().any(|name| **name == *"*");
+            if account != *expected.service.account
+                && !any
+                && !allowed.iter().any(|name| **name == *account)
+            {
+                return Err(format!(
+                    "the callout service may not make users of {account}"
+                ));
+            }
+            account
+        }
+    };
+    Ok(Made {
+        user: Box::new(user),
+        account,
+    })
+}
+
+impl Made {
+    /// Who the client is, where accounts stand in the configuration: known by the name that the token gives it, else as
+    /// it was (`known_as`). `zone` is that of times of day without one.
+    ///
+    /// # Errors
+    /// Why it is not let in, for the log.
+    pub fn identity(
+        &self,
+        service: &Service,
+        known_as: &Denial,
+        zone: &TimeZone,
+        now: Timestamp,
+    ) -> Result<Identity, String> {
+        let closed = (*self.account == *service.account).then_some(CALLOUT_SUBJECT);
+        let Grant {
+            permissions,
+            expires,
+        } = jwt::grant(&self.user, closed, zone, now)?;
+        let name = &self.user.common.name;
+        let (user, credential) = match name.is_empty() {
+            true => (known_as.user.clone(), known_as.credential),
+            false => (name.as_str().into(), Credential::User),
+        };
+        Ok(Identity {
+            user,
+            credential,
+            account: self.account.as_str().into(),
+            permissions,
+            expires,
+            issuer_key: Some(self.account.as_str().into()),
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! Users that a callout service made where accounts stand in the configuration: what their own claims say, and no
+//! account's claims beside them. Decides nothing but times and kinds of connections.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::auth::permission::Permissions;
+use crate::config::{self, Position, Rule};
+
+use super::times::{self, Allowed};
+use super::user::UserClaims;
+
+/// What a service's user may do, and for how long.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// `None` is everything.
+    pub permissions: Option<Arc<Permissions>>,
+    /// When it is closed.
+    pub expires: Option<Timestamp>,
+}
+
+/// Reads the claims. `closed` is a subject that the user may not publish to, whatever they say.
+///
+/// # Errors
+/// Why the user is not let in, for the log.
+pub fn grant(
+    user: &UserClaims,
+    closed: Option<&str>,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Result<Grant, String> {
+    let limits = &user.limits;
+    let until = match times::allowed(&limits.times, &limits.locale, zone, now) {
+        Allowed::Always => None,
+        Allowed::Until(end) => Some(end),
+        Allowed::Never => return Err("outside of the user's times".to_owned()),
+    };
+    let at = Position {
+        file: format!("user JWT {}", user.common.subject).into(),
+        line: 1,
+        column: 1,
+    };
+    let written = closing(limits.permissions.to_config(&at), closed, &at);
+    let permissions = written.as_ref().map(Permissions::compile).transpose();
+    let permissions = permissions.map_err(|errors| {
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        texts.join("; ")
+    })?;
+    let token_ends = (user.common.expires > 0).then(|| times::from_seconds(user.common.expires));
+    Ok(Grant {
+        permissions: permissions.map(Arc::new),
+        expires: token_ends.into_iter().chain(until).min(),
+    })
+}
+
+/// The permissions with one subject more denied.
+pub fn closing(
+    written: Option<config::Permissions>,
+    closed: Option<&str>,
+    at: &Position,
+) -> Option<config::Permissions> {
+    let Some(subject) = closed else {
+        return written;
+    };
+    let mut written = written.unwrap_or_default();
+    written.publish.deny.push(Rule {
+        subject: subject.to_owned(),
+        queue: None,
+        at: at.clone(),
+    });
+    Some(written)
+}
