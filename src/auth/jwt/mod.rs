@@ -5,15 +5,20 @@
 
 mod account;
 mod account_validation;
+mod accounts;
 mod activation;
 mod authorization;
+mod chain;
 mod claims;
+mod denial;
 mod json;
 mod network;
 mod operator;
 mod permissions;
+mod template;
 mod times;
 mod token;
+mod trust;
 mod user;
 mod validation;
 
@@ -21,15 +26,23 @@ pub use account::{
     ALL, Account, AccountClaims, AccountLimits, Export, ExportKind, ExternalAuthorization, Import,
     MessageTrace, Revocations, Scope, ServiceLatency, Signer, WeightedMapping,
 };
+pub use accounts::{Converted, Failure, to_config};
 pub use activation::ActivationClaims;
 pub use authorization::{
     ClientInfo, ClientTls, ConnectOpts, REQUEST_AUDIENCE, Request, RequestClaims, Response,
     ResponseClaims, ServerId,
 };
+pub use chain::{
+    ACCOUNT_EXPIRED_TEXT, Admitted, Attempt, Candidate, ConnectionType, EXPIRED_TEXT, Lookup,
+    REVOKED_TEXT, Verdict, authenticate,
+};
 pub use claims::{Claims, Common};
+pub use denial::{Denial, Reason};
 pub use operator::{Operator, OperatorClaims};
 pub use permissions::{Lists, Permissions, ResponsePermission};
+pub use template::{EXPANSIONS_MAX, TemplateError};
 pub use times::milliseconds_until;
 pub use token::{DecodeError, TOKEN_BYTES_MAX, decode, encode};
+pub use trust::{AccountError, Trust};
 pub use user::{TimeRange, UserClaims, UserLimits};
 pub use validation::{Issue, Issues, Severity};
