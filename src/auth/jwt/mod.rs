@@ -3,21 +3,23 @@
 //!
 //! [`OperatorClaims::decode`] and its like verify that the issuer signed a token; `validate` says what else is wrong with it.
 
-/// What a user is told whose time is up.
-pub const EXPIRED_TEXT: &str = "User Authentication Expired";
-
 mod account;
 mod account_validation;
+mod accounts;
 mod activation;
 mod authorization;
+mod chain;
 mod claims;
+mod denial;
 mod json;
 mod made;
 mod network;
 mod operator;
 mod permissions;
+mod template;
 mod times;
 mod token;
+mod trust;
 mod user;
 mod validation;
 
@@ -25,17 +27,25 @@ pub use account::{
     ALL, Account, AccountClaims, AccountLimits, Export, ExportKind, ExternalAuthorization, Import,
     MessageTrace, Revocations, Scope, ServiceLatency, Signer, WeightedMapping,
 };
+pub use accounts::{Converted, Failure, to_config};
 pub use activation::ActivationClaims;
 pub use authorization::{
     ClientInfo, ClientTls, ConnectOpts, REQUEST_AUDIENCE, Request, RequestClaims, Response,
     ResponseClaims, ServerId,
 };
+pub use chain::{
+    ACCOUNT_EXPIRED_TEXT, Admitted, Attempt, Candidate, ConnectionType, EXPIRED_TEXT, Lookup,
+    REVOKED_TEXT, Verdict, authenticate,
+};
 pub use claims::{Claims, Common};
+pub use denial::{Denial, Reason};
 pub use made::{Grant, closing, grant};
 pub use operator::{Operator, OperatorClaims};
 pub use permissions::{Lists, Permissions, ResponsePermission};
+pub use template::{EXPANSIONS_MAX, TemplateError};
 pub use times::milliseconds_until;
 pub(super) use token::base64url;
 pub use token::{DecodeError, TOKEN_BYTES_MAX, decode, encode};
+pub use trust::{AccountError, Trust};
 pub use user::{TimeRange, UserClaims, UserLimits};
 pub use validation::{Issue, Issues, Severity};

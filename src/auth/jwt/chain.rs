@@ -1,0 +1,361 @@
+//! The chain of trust on connect: user, account, operator. Owns the order of the checks, which is the oracle's, and the
+//! reasons of denials. Never fetches an account and never keeps one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use jiff::Timestamp;
+use nkeys::KeyPair;
+
+use crate::auth::permission::Permissions;
+use crate::config::Position;
+
+use super::account::{AccountClaims, Signer};
+use super::denial::{Denial, Reason};
+use super::network;
+use super::template;
+use super::times::{self, Allowed};
+use super::token::base64url;
+use super::trust::Trust;
+use super::user::{UserClaims, UserLimits};
+
+/// What a client brings, and when and how it comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// `jwt` of CONNECT.
+    pub jwt: &'a str,
+    /// `sig` of CONNECT.
+    pub signature: &'a str,
+    /// The nonce of this connection's INFO.
+    pub nonce: &'a [u8],
+    /// How it is connected.
+    pub connection: ConnectionType,
+    /// Where it comes from; `None` where there is no address.
+    pub address: Option<IpAddr>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Kinds of connections, as `allowed_connection_types` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionType {
+    /// A client over TCP or TLS.
+    Standard,
+    /// A client over WebSocket.
+    Websocket,
+    /// A leaf node.
+    Leafnode,
+    /// A leaf node over WebSocket.
+    LeafnodeWs,
+    /// MQTT.
+    Mqtt,
+    /// MQTT over WebSocket.
+    MqttWs,
+    /// In the process itself.
+    InProcess,
+}
+
+/// What is known of an account.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// Its claims, which [`Trust::account`] took.
+    Known(Arc<AccountClaims>),
+    /// Nobody has it, or what somebody has does not count: why.
+    Missing(String),
+    /// Somebody has to be asked.
+    Unknown,
+}
+
+/// What the chain comes to.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Let it in.
+    Admitted(Box<Admitted>),
+    /// Refuse it.
+    Denied(Box<Denial>),
+    /// Get the claims of [`Candidate::account`], then [`Candidate::finish`].
+    NeedAccount(Box<Candidate>),
+}
+
+/// A user whose own token is right.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    claims: UserClaims,
+}
+
+/// A user that is let in. Limits that the account or the server set are not in here.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Its public key.
+    pub user: Arc<str>,
+    /// Its account's public key.
+    pub account: Arc<str>,
+    /// What people call it.
+    pub name: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The account's signing key that signed it; `None` where the account did. When that key goes, or its scope changes, the
+    /// connection is closed without a text.
+    pub signing_key: Option<String>,
+    /// When its token was issued, seconds since 1970: the account's revocations are held against it.
+    pub issued_at: i64,
+    /// It need not have signed the nonce: closed when the account no longer allows that.
+    pub bearer: bool,
+    /// What it may do; `None` is everything.
+    pub permissions: Option<Arc<Permissions>>,
+    /// These are the account's `default_permissions`, and change with them.
+    pub has_default_permissions: bool,
+    /// Subscriptions of a connection; `None` is no limit of its own.
+    pub subscriptions_max: Option<u64>,
+    /// Bytes of a message; `None` is no limit of its own.
+    pub payload_bytes_max: Option<u64>,
+    /// When it is closed with [`EXPIRED_TEXT`]; its time of day may end before its token.
+    pub expires: Option<Timestamp>,
+    /// A callout service decides instead, unless the user is one of `auth_users`.
+    pub callout: bool,
+}
+
+/// What a user is told whose time is up.
+pub const EXPIRED_TEXT: &str = "User Authentication Expired";
+/// What the users of an account are told whose time is up.
+pub const ACCOUNT_EXPIRED_TEXT: &str = "Account Authentication Expired";
+/// What a user is told that its account revokes.
+pub const REVOKED_TEXT: &str = "User Authentication Revoked";
+
+/// Goes the whole chain. `lookup` gives what is known of an account.
+pub fn authenticate(
+    trust: &Trust,
+    attempt: &Attempt<'_>,
+    lookup: impl Fn(&str) -> Lookup,
+) -> Verdict {
+    let candidate = match Candidate::new(trust, attempt) {
+        Ok(candidate) => candidate,
+        Err(denial) => return Verdict::Denied(Box::new(denial)),
+    };
+    match lookup(candidate.account()) {
+        Lookup::Unknown => Verdict::NeedAccount(Box::new(candidate)),
+        Lookup::Missing(why) => Verdict::Denied(Box::new(candidate.denied(Reason::NoAccount(why)))),
+        Lookup::Known(account) => candidate.finish(trust, attempt, &account),
+    }
+}
+
+impl Candidate {
+    /// Checks the user's own token, or the sentinel where the client brings none that is one.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn new(trust: &Trust, attempt: &Attempt<'_>) -> Result<Candidate, Denial> {
+        let denied = |reason| Denial::of_stranger(reason);
+        let claims = match (UserClaims::decode(attempt.jwt), trust.sentinel()) {
+            (Ok(claims), _) => claims,
+            (Err(_), Some(sentinel)) => {
+                UserClaims::decode(sentinel).map_err(|e| denied(Reason::Sentinel(e)))?
+            }
+            (Err(_), None) if attempt.jwt.is_empty() => return Err(denied(Reason::NoToken)),
+            (Err(error), None) => return Err(denied(Reason::Token(error))),
+        };
+        let candidate = Candidate { claims };
+        let claims = &candidate.claims;
+        if claims.limits.proxy_required {
+            return Err(candidate.denied(Reason::ProxyRequired));
+        }
+        if let Some(issue) = claims.validate(attempt.now.as_second()).blocking() {
+            let reason = Reason::Invalid(issue.text.clone());
+            return Err(candidate.denied(reason));
+        }
+        if !trust.is_pinned(claims.account()) {
+            return Err(candidate.denied(Reason::NotPinned));
+        }
+        Ok(candidate)
+    }
+
+    /// The key of the account whose claims are wanted.
+    pub fn account(&self) -> &str {
+        self.claims.account()
+    }
+
+    /// The user's claims.
+    pub fn claims(&self) -> &UserClaims {
+        &self.claims
+    }
+
+    /// Goes the rest of the chain. `account` must be what [`Trust::account`] took for [`Candidate::account`].
+    pub fn finish(&self, trust: &Trust, attempt: &Attempt<'_>, account: &AccountClaims) -> Verdict {
+        match self.admitted(trust, attempt, account) {
+            Ok(admitted) => Verdict::Admitted(Box::new(admitted)),
+            Err(reason) => {
+                let mut denial = self.denied(reason);
+                denial.callout = account.has_callout();
+                Verdict::Denied(Box::new(denial))
+            }
+        }
+    }
+
+    /// The checks after the account is known, in the oracle's order.
+    fn admitted(
+        &self,
+        trust: &Trust,
+        attempt: &Attempt<'_>,
+        account: &AccountClaims,
+    ) -> Result<Admitted, Reason> {
+        let user = &self.claims;
+        let issuer = &account.common.issuer;
+        if !trust.trusts(issuer) {
+            return Err(Reason::AccountIssuer(issuer.clone()));
+        }
+        let limits = self.limits(trust, account)?;
+        let now = attempt.now.as_second();
+        if account.common.expires != 0 && account.common.expires <= now {
+            return Err(Reason::AccountExpired(account.common.expires));
+        }
+        if limits.bearer_token && account.account.limits.disallow_bearer {
+            return Err(Reason::Bearer);
+        }
+        if !allows(&limits.allowed_connection_types, attempt.connection) {
+            return Err(Reason::ConnectionType);
+        }
+        if !limits.bearer_token {
+            verify_nonce(&user.common.subject, attempt)?;
+        }
+        if account.revokes(&user.common.subject, user.common.issued_at) {
+            return Err(Reason::Revoked(user.common.issued_at));
+        }
+        if !comes_from(&limits.src, attempt.address) {
+            return Err(Reason::Address(attempt.address));
+        }
+        let zone = &trust.zone;
+        let until = match times::allowed(&limits.times, &limits.locale, zone, attempt.now) {
+            Allowed::Always => None,
+            Allowed::Until(end) => Some(end),
+            Allowed::Never => return Err(Reason::Times),
+        };
+        self.identity(&limits, account, until)
+    }
+
+    /// The user's own limits, or what its signing key's template says.
+    fn limits(&self, trust: &Trust, account: &AccountClaims) -> Result<UserLimits, Reason> {
+        let user = &self.claims;
+        let signer = &user.common.issuer;
+        match account.signer(signer, trust.is_strict(&account.common.issuer)) {
+            Signer::Unknown => Err(Reason::UserIssuer(signer.clone())),
+            Signer::Trusted => Ok(user.limits.clone()),
+            Signer::Scoped(_) if !user.says_no_limits => Err(Reason::ScopedWithLimits),
+            Signer::Scoped(scope) => {
+                template::expand(&scope.template, user, account).map_err(Reason::Template)
+            }
+        }
+    }
+
+    fn identity(
+        &self,
+        limits: &UserLimits,
+        account: &AccountClaims,
+        until: Option<Timestamp>,
+    ) -> Result<Admitted, Reason> {
+        let user = &self.claims;
+        let common = &user.common;
+        let own = limits
+            .permissions
+            .to_config(&position("user", &common.subject));
+        let has_default_permissions = own.is_none();
+        let written = own.or_else(|| {
+            let at = position("account", &account.common.subject);
+            account.account.default_permissions.to_config(&at)
+        });
+        let compiled = written
+            .map(|written| Permissions::compile(&written))
+            .transpose();
+        let permissions = compiled.map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(|error| error.text.clone()).collect();
+            Reason::Invalid(texts.join("; "))
+        })?;
+        let token_ends = (common.expires > 0).then(|| times::from_seconds(common.expires));
+        Ok(Admitted {
+            user: common.subject.as_str().into(),
+            account: user.account().into(),
+            name: common.name.clone(),
+            tags: common.tags.clone(),
+            signing_key: (!user.issuer_account.is_empty()).then(|| common.issuer.clone()),
+            issued_at: common.issued_at,
+            bearer: limits.bearer_token,
+            permissions: permissions.map(Arc::new),
+            has_default_permissions,
+            subscriptions_max: limit(limits.subs),
+            payload_bytes_max: limit(limits.payload),
+            expires: token_ends.into_iter().chain(until).min(),
+            callout: account.has_callout(),
+        })
+    }
+
+    fn denied(&self, reason: Reason) -> Denial {
+        Denial {
+            user: self.claims.common.subject.clone(),
+            account: self.claims.account().to_owned(),
+            reason,
+            callout: false,
+        }
+    }
+}
+
+/// A limit as claims say it: -1 is none, everything else below 0 lets nothing pass.
+pub(super) fn limit(written: i64) -> Option<u64> {
+    match written {
+        -1 => None,
+        written => Some(u64::try_from(written).unwrap_or(0)),
+    }
+}
+
+/// Where something stands that a token says.
+pub(super) fn position(kind: &str, key: &str) -> Position {
+    Position {
+        file: format!("JWT {kind} {key}").into(),
+        line: 1,
+        column: 1,
+    }
+}
+
+/// A nonce is signed in base64url without padding, or in standard base64 with it.
+fn verify_nonce(user: &str, attempt: &Attempt<'_>) -> Result<(), Reason> {
+    if attempt.signature.is_empty() {
+        return Err(Reason::NoSignature);
+    }
+    let signature = base64url(attempt.signature)
+        .or_else(|| BASE64.decode(attempt.signature.as_bytes()).ok())
+        .ok_or(Reason::Signature)?;
+    let key = KeyPair::from_public_key(user).map_err(|_| Reason::UserKey)?;
+    key.verify(attempt.nonce, &signature)
+        .map_err(|_| Reason::Signature)
+}
+
+/// Names that are not known allow nothing, and do not make the list an empty one, which allows all.
+fn allows(types: &[String], connection: ConnectionType) -> bool {
+    let name = connection.name();
+    types.is_empty()
+        || types
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(name))
+}
+
+fn comes_from(networks: &[String], address: Option<IpAddr>) -> bool {
+    let holds = |network: &String| {
+        let network = network::parse(network);
+        network.is_some_and(|network| address.is_some_and(|address| network.contains(address)))
+    };
+    networks.is_empty() || networks.iter().any(holds)
+}
+
+impl ConnectionType {
+    /// The name in `allowed_connection_types`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ConnectionType::Standard => "STANDARD",
+            ConnectionType::Websocket => "WEBSOCKET",
+            ConnectionType::Leafnode => "LEAFNODE",
+            ConnectionType::LeafnodeWs => "LEAFNODE_WS",
+            ConnectionType::Mqtt => "MQTT",
+            ConnectionType::MqttWs => "MQTT_WS",
+            ConnectionType::InProcess => "IN_PROCESS",
+        }
+    }
+}
