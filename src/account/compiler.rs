@@ -25,6 +25,7 @@ pub fn compile(config: &Config) -> Result<RoutingTable, CompileError> {
     compiler.map(GLOBAL, &config.mappings)?;
     for account in &config.accounts {
         let id = compiler.names[&*account.name];
+        compiler.table(id).limits = account.limits.clone();
         compiler.map(id, &account.mappings)?;
         for import in &account.imports {
             compiler.import(&exporters, account, id, import)?;

@@ -7,7 +7,8 @@ use hashbrown::HashMap;
 
 use crate::subject::{PatternId, PatternSet, Transform, overlaps};
 
-use super::{AccountId, GLOBAL, GLOBAL_NAME};
+use super::seats::{Seat, Seats};
+use super::{AccountId, AccountLimits, GLOBAL, GLOBAL_NAME};
 
 /// The tables of all accounts: one snapshot, the same for every shard.
 #[derive(Debug)]
@@ -23,6 +24,9 @@ pub struct RoutingTable {
 pub struct AccountTable {
     /// Its name.
     pub name: Arc<str>,
+    /// What it may have.
+    pub limits: AccountLimits,
+    pub(super) seats: Arc<Seats>,
     pub(super) mappings: Rules<Mapping>,
     pub(super) streams: Rules<StreamHop>,
     pub(super) services: Rules<ServiceHop>,
@@ -124,6 +128,15 @@ impl RoutingTable {
         self.accounts.is_empty()
     }
 
+    /// Accounts that were there before keep count of their connections: what lives goes on to count.
+    pub fn keep_seats(&mut self, before: &RoutingTable) {
+        for account in &mut self.accounts {
+            if let Some(known) = before.find(&account.name) {
+                account.seats = before.account(known).seats.clone();
+            }
+        }
+    }
+
     /// The account of this name, if there is one.
     pub fn find(&self, name: &str) -> Option<AccountId> {
         self.names.get(name).copied()
@@ -140,11 +153,23 @@ impl AccountTable {
     pub(super) fn new(name: Arc<str>) -> Self {
         AccountTable {
             name,
+            limits: AccountLimits::default(),
+            seats: Arc::default(),
             mappings: Rules::default(),
             streams: Rules::default(),
             services: Rules::default(),
             sources: Vec::new(),
         }
+    }
+
+    /// A place for one more connection, unless there are as many as the account may have.
+    pub fn take_seat(&self) -> Option<Seat> {
+        Seats::take(&self.seats, self.limits.connections_max)
+    }
+
+    /// How many connections the account has on all shards.
+    pub fn connection_count(&self) -> u64 {
+        self.seats.taken()
     }
 
     /// Whether anything is mapped.

@@ -54,6 +54,17 @@ pub struct Identity {
     pub account: Arc<str>,
     /// What it may do; `None` is everything.
     pub permissions: Option<Arc<Permissions>>,
+    /// What it may have, beside what its account may.
+    pub limits: UserLimits,
+}
+
+/// Limits of one user; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserLimits {
+    /// Subscriptions of each of its connections.
+    pub subscriptions_max: Option<u64>,
+    /// Payload of each of its messages, bytes.
+    pub payload_bytes_max: Option<u64>,
 }
 
 impl Identity {
@@ -78,6 +89,7 @@ impl Identity {
             credential: Credential::User,
             account: Arc::clone(account),
             permissions,
+            limits: UserLimits::default(),
         }
     }
 
@@ -105,6 +117,7 @@ impl Identity {
             credential: Credential::None,
             account: global_account(),
             permissions: None,
+            limits: UserLimits::default(),
         }
     }
 
@@ -115,6 +128,7 @@ impl Identity {
             credential: Credential::Token,
             account: global_account(),
             permissions: None,
+            limits: UserLimits::default(),
         }
     }
 
@@ -126,6 +140,7 @@ impl Identity {
             credential,
             account: global_account(),
             permissions: None,
+            limits: UserLimits::default(),
         }
     }
 }

@@ -50,6 +50,10 @@ pub enum CloseReason {
     MaxControlLineExceeded,
     /// Over `max_connections`.
     MaxConnectionsExceeded,
+    /// Over `max_connections` of the account.
+    AccountConnectionsExceeded,
+    /// No subscription is allowed, or fewer than there are.
+    MaxSubscriptionsExceeded,
     /// CONNECT asked for an unknown protocol.
     BadClientProtocol,
     /// CONNECT asked for no-responders without headers.
@@ -72,6 +76,8 @@ impl CloseReason {
             CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
             CloseReason::MaxConnectionsExceeded => "Maximum Connections Exceeded",
+            CloseReason::AccountConnectionsExceeded => "Maximum Account Connections Exceeded",
+            CloseReason::MaxSubscriptionsExceeded => "Maximum Subscriptions Exceeded",
             CloseReason::BadClientProtocol => "Bad Client Protocol Version",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::ServerShutdown => "Server Shutdown",

@@ -24,7 +24,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use crate::account::table::RoutingTable;
+use crate::account::table::{AccountTable, RoutingTable};
 use crate::account::{AccountId, GLOBAL};
 use crate::auth::{Permissions, ResponseTracker};
 use crate::proto::handshake::ConnectOptions;
@@ -155,6 +155,12 @@ impl Broker {
         let peer = self.peer(conn);
         peer.account = account;
         peer.mapped = mapped;
+    }
+
+    /// The table of a connection's account.
+    pub fn account_table(&self, conn: ConnId) -> &AccountTable {
+        let peer = self.find_peer(conn).expect("an open connection");
+        self.table.account(peer.account)
     }
 
     /// Whether a connection is in the system's account.

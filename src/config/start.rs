@@ -1,7 +1,7 @@
 //! Owns what can only be checked when file and flags are put together, before the start.
 //! Never changes a setting.
 
-use super::{Account, AccountLimits, Config, ConfigError, ExportKind, Position, host_port};
+use super::{Account, Config, ConfigError, ExportKind, Position, host_port};
 
 impl Config {
     /// What keeps this configuration from being started with. The oracle's `-t` does not look at these.
@@ -120,9 +120,6 @@ fn not_yet(account: &Account) -> Vec<ConfigError> {
             text: format!("{what:?} is not available in gannet yet"),
         });
     };
-    if account.limits != AccountLimits::default() {
-        refuse("limits", &account.at);
-    }
     for export in &account.exports {
         if export.allow_trace {
             refuse("allow_trace", &export.at);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use memchr::memchr;
 
+use crate::account::seats::Seat;
 use crate::auth::permission::queue_is_reserved;
 use crate::auth::{Identity, violation};
 use crate::broker::Broker;
@@ -13,6 +14,7 @@ use crate::proto::handshake::{self, ConnectOptions};
 use crate::proto::parser::{self, Fault, Op, Step};
 
 use super::heartbeat::Heartbeat;
+use super::limits::ClientLimits;
 use super::{Context, Flow, Port};
 
 /// The number of connections that are no client's; those of clients count from 1.
@@ -43,6 +45,10 @@ pub struct Client {
     /// What INFO gave the client to sign; empty where no user has a key.
     pub(super) nonce: Box<str>,
     pub(super) heartbeat: Heartbeat,
+    /// What it may have.
+    pub(super) limits: ClientLimits,
+    /// It counts among the connections of its account.
+    pub(super) seat: Option<Seat>,
     /// The client sends and takes headers.
     pub(super) headers: bool,
     /// Messages are taken one at a time, so that what is said of each comes in its place.
@@ -105,6 +111,8 @@ impl Client {
             identity: None,
             nonce,
             heartbeat: Heartbeat::new(context, stranger),
+            limits: ClientLimits::of_server(&context.limits),
+            seat: None,
             headers: false,
             one_by_one: true,
             id,
@@ -141,6 +149,8 @@ impl Client {
             identity: None,
             nonce: Box::default(),
             heartbeat: Heartbeat::never(context),
+            limits: ClientLimits::NONE,
+            seat: None,
             headers: true,
             one_by_one: false,
             id: INTERNAL_ID,
@@ -160,6 +170,11 @@ impl Client {
     /// What the oracle calls a client in its log: `127.0.0.1:4711 - cid:5`.
     pub fn label(&self) -> String {
         format!("{}:{} - cid:{}", self.ip, self.port, self.id)
+    }
+
+    /// It is leaving: it no longer counts among the connections of its account.
+    pub fn leave(&mut self) {
+        self.seat = None;
     }
 
     /// CONNECT's options as far as they were said.
@@ -419,9 +434,7 @@ impl Client {
         {
             return self.say_error(broker, &violation::subscription_too_deep(subject));
         }
-        if limits.subscriptions_max > 0
-            && broker.subscriptions_of(self.conn) >= limits.subscriptions_max as usize
-        {
+        if broker.subscriptions_of(self.conn) >= self.limits.subscriptions_max as usize {
             return self.say_error(broker, "maximum subscriptions exceeded");
         }
         match broker.subscribe(self.conn, subject, queue, sid, filtered) {

@@ -21,6 +21,7 @@ impl Client {
             info.connect_info = true;
             info.auth_required = context.authenticator.expects_connect();
             info.acc_is_sys = broker.is_system(self.conn);
+            info.max_payload = i32::try_from(self.limits.payload_bytes_max).unwrap_or(i32::MAX);
             info.remote_account = self
                 .identity
                 .as_ref()
@@ -55,10 +56,10 @@ impl Client {
         self.connected = true;
         self.heartbeat.connected(context, 0);
         match context.authenticator.without_connect(&self.visitor()) {
-            Outcome::Accepted(identity) => {
-                self.admit(context, broker, identity);
-                None
-            }
+            Outcome::Accepted(identity) => match self.admit(context, broker, identity) {
+                Flow::Continue => None,
+                flow => Some(flow),
+            },
             Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
             Outcome::Work(work) => {
                 self.phase = Phase::Verifying;
@@ -99,7 +100,10 @@ impl Client {
     }
 
     fn welcome(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
-        self.admit(context, broker, identity);
+        let admitted = self.admit(context, broker, identity);
+        if !matches!(admitted, Flow::Continue) {
+            return admitted;
+        }
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);
         self.headers = headers;
@@ -124,12 +128,28 @@ impl Client {
         }
     }
 
-    fn admit(&mut self, context: &Context, broker: &mut Broker, identity: Identity) {
-        self.phase = Phase::Member;
+    fn admit(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
+        self.seat = None;
         broker.set_account(self.conn, &identity.account);
+        self.seat = broker.account_table(self.conn).take_seat();
+        if self.seat.is_none() {
+            return self.too_many(broker, &identity);
+        }
+        self.phase = Phase::Member;
         broker.set_permissions(self.conn, identity.permissions.clone());
         broker.peer(self.conn).who = Some(Box::new(self.who(context, &identity)));
         self.identity = Some(Box::new(identity));
+        self.apply_limits(context, broker)
+    }
+
+    /// The account has as many connections as it may have.
+    #[cold]
+    fn too_many(&self, broker: &mut Broker, identity: &Identity) -> Flow {
+        const TEXT: &str = "maximum account active connections exceeded";
+        let (account, user) = (&identity.account, identity.label());
+        log::error!("{} - {TEXT} - Account:{account} {user}", self.label());
+        self.say_error(broker, TEXT);
+        Flow::Close(CloseReason::AccountConnectionsExceeded)
     }
 
     /// What services of other accounts are told of this client, in the oracle's order.

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod connect;
 pub mod heartbeat;
+pub mod limits;
 pub mod publish;
 mod trace;
 
