@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::config::{Sampling, TraceDestination};
 use crate::subject::{PatternId, PatternSet, Transform, overlaps};
 
 use super::seats::{Seat, Seats};
@@ -26,6 +27,8 @@ pub struct AccountTable {
     pub name: Arc<str>,
     /// What it may have.
     pub limits: AccountLimits,
+    /// Where traces go of messages that ask for one with `traceparent` alone.
+    pub trace: Option<TraceDestination>,
     pub(super) seats: Arc<Seats>,
     pub(super) mappings: Rules<Mapping>,
     pub(super) streams: Rules<StreamHop>,
@@ -51,8 +54,12 @@ pub struct Mapping {
 pub struct StreamHop {
     /// Who sees it.
     pub to: AccountId,
+    /// Which of the exporter's subjects.
+    pub pattern: Box<[u8]>,
     /// The exporter's subject to the importer's; `None` where they are the same.
     pub transform: Option<Transform>,
+    /// Traces of messages go on here.
+    pub allow_trace: bool,
 }
 
 /// An account makes its requests to a service of another one.
@@ -66,8 +73,21 @@ pub struct ServiceHop {
     pub share: bool,
     /// More than one answer may come.
     pub many_answers: bool,
-    /// How long answers are waited for, milliseconds; `None` is for ever.
+    /// How long answers are waited for, milliseconds; `None` is as the broker sees fit.
     pub threshold_ms: Option<u64>,
+    /// Answers are measured.
+    pub latency: Option<Arc<Latency>>,
+    /// Traces of messages go on there.
+    pub allow_trace: bool,
+}
+
+/// Answers of a service are measured.
+#[derive(Debug)]
+pub struct Latency {
+    /// Which.
+    pub sampling: Sampling,
+    /// Where the measurements go, in the service's account.
+    pub subject: Box<[u8]>,
 }
 
 /// Rules found by the pattern that they are for.
@@ -154,6 +174,7 @@ impl AccountTable {
         AccountTable {
             name,
             limits: AccountLimits::default(),
+            trace: None,
             seats: Arc::default(),
             mappings: Rules::default(),
             streams: Rules::default(),

@@ -2,6 +2,7 @@
 //! that are not enough yet; never touches a socket.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use memchr::memchr;
 
@@ -124,6 +125,7 @@ impl Client {
         };
         let peer = broker.peer(conn);
         peer.verbose = client.options.verbose;
+        peer.client_id = id;
         peer.traced = context.trace.then(|| client.label().into());
         client.say_info(context, broker, false);
         client
@@ -372,7 +374,7 @@ impl Client {
             Op::Pong => {
                 self.heartbeat.pong(context.now_ms);
                 if let Some(who) = &mut broker.peer(self.conn).who {
-                    who.rtt_ns = self.heartbeat.round_trip_ns();
+                    Arc::make_mut(who).rtt_ns = self.heartbeat.round_trip_ns();
                 }
             }
             Op::Connect(json) => return self.connect(context, broker, json),

@@ -1,9 +1,11 @@
 //! CONNECT: who the client is, what it wants, and INFO in answer.
 
+use std::sync::Arc;
+
 use crate::auth::{Denial, Identity, Outcome, Visitor};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
-use crate::broker::peer::Who;
+use crate::broker::who::Who;
 use crate::proto::handshake::{self, ConnectRefusal};
 
 use super::client::{Client, Phase};
@@ -137,7 +139,7 @@ impl Client {
         }
         self.phase = Phase::Member;
         broker.set_permissions(self.conn, identity.permissions.clone());
-        broker.peer(self.conn).who = Some(Box::new(self.who(context, &identity)));
+        broker.peer(self.conn).who = Some(Arc::new(self.who(context, &identity)));
         self.identity = Some(Box::new(identity));
         self.apply_limits(context, broker)
     }
@@ -152,27 +154,17 @@ impl Client {
         Flow::Close(CloseReason::AccountConnectionsExceeded)
     }
 
-    /// What services of other accounts are told of this client, in the oracle's order.
+    /// What others may be told of this client.
     fn who(&self, context: &Context, identity: &Identity) -> Who {
-        let text = |name: &str, value: &str| match value {
-            "" => String::new(),
-            value => format!(",\"{name}\":{}", serde_json::Value::from(value)),
-        };
-        let start = context.timestamp(self.heartbeat.started_ms());
         Who {
-            before: format!(
-                "\"start\":\"{start}\",\"host\":\"{}\",\"id\":{},",
-                self.ip, self.id
-            ),
-            between: [
-                text("user", &identity.user),
-                text("name", &self.options.name),
-                text("lang", &self.options.lang),
-                text("ver", &self.options.version),
-            ]
-            .concat(),
-            server: text("server", &context.info.server_id),
-            behind: ",\"kind\":\"Client\",\"client_type\":\"nats\"".to_owned(),
+            start: context.timestamp(self.heartbeat.started_ms()),
+            host: self.ip.to_string(),
+            id: self.id,
+            user: identity.user.to_string(),
+            name: self.options.name.to_string(),
+            lang: self.options.lang.to_string(),
+            version: self.options.version.to_string(),
+            server: context.info.server_name.as_str().into(),
             rtt_ns: self.heartbeat.round_trip_ns(),
         }
     }

@@ -158,7 +158,7 @@ impl Client {
             || (line.headers && !self.headers)
             || (line.canonical && line.argument_len() > context.limits.control_line_bytes_max)
         {
-            return self.refuse_line(broker, line);
+            return self.refuse_line(broker, input, line);
         }
         match first {
             Err(Cut::Missing(missing)) => Taken::Missing(missing),
@@ -172,7 +172,7 @@ impl Client {
 
     /// What the oracle checks before the payload has come.
     #[cold]
-    fn refuse_line(&self, broker: &mut Broker, line: &PublishLine) -> Taken {
+    fn refuse_line(&self, broker: &mut Broker, input: &[u8], line: &PublishLine) -> Taken {
         let payload_bytes_max = self.limits.payload_bytes_max;
         if line.total_len > payload_bytes_max {
             log::error!(
@@ -181,6 +181,10 @@ impl Client {
                 line.total_len,
                 payload_bytes_max
             );
+            let (body, size) = (line.body as usize, line.total_len as usize);
+            let end = input.len().min(body + line.header_len as usize);
+            let (subject, error) = (line.subject_of(input), "maximum payload exceeded");
+            broker.trace_refused(self.conn, subject, &input[body..end], size, error);
             self.say_error(broker, "Maximum Payload Violation");
             return Taken::Last(0, Flow::Close(CloseReason::MaxPayloadExceeded));
         }
@@ -261,10 +265,17 @@ impl Client {
 
     #[cold]
     fn refused(&self, broker: &mut Broker, run: &Run<'_>, refusal: Refusal) {
+        if let Refusal::Some(refusals) = refusal {
+            for (at, refusal) in refusals {
+                self.refused(broker, &run.only(at..at + 1), refusal);
+            }
+            return;
+        }
         for message in run.messages {
             match &refusal {
                 Refusal::Subject => self.refused_subject(broker, run.subject),
                 Refusal::Mapped(subject) => self.refused_subject(broker, subject),
+                Refusal::Some(_) => {}
                 Refusal::Reply => {
                     let reply = run.reply(message);
                     log::error!("{} - {}", self.label(), violation::reply_refused_log(reply));

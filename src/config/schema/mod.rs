@@ -9,6 +9,7 @@ mod authorization;
 mod exports;
 mod imports;
 mod mappings;
+mod msg_trace;
 mod nkey;
 mod permissions;
 mod refused;
