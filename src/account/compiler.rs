@@ -9,7 +9,7 @@ use crate::config::check::{Exporters, Permit};
 use crate::config::{self, Account, Config, Export, ExportKind, Import, ResponseType, Service};
 use crate::subject::{Transform, TransformError, has_wildcard};
 
-use super::table::{AccountTable, Mapping, RoutingTable, ServiceHop, StreamHop};
+use super::table::{AccountTable, Latency, Mapping, RoutingTable, ServiceHop, StreamHop};
 use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
 
 /// Why an account could not be compiled: what [`check`](crate::config::check) should have refused.
@@ -29,6 +29,8 @@ pub fn compile(
     compiler.map(GLOBAL, &config.mappings)?;
     for account in &config.accounts {
         let id = compiler.names[&*account.name];
+        let table = compiler.table(id);
+        (table.limits, table.trace) = (account.limits.clone(), account.trace.clone());
         compiler.map(id, &account.mappings)?;
         for import in &account.imports {
             compiler.import(&exporters, account, id, import)?;
@@ -137,7 +139,13 @@ impl Compiler {
             Some(transform) => transform.results(),
         };
         self.table(to).sources.push((seen.into(), exporter));
-        let hop = StreamHop { to, transform };
+        let allow_trace = import.allow_trace;
+        let hop = StreamHop {
+            to,
+            pattern: import.subject.as_bytes().into(),
+            transform,
+            allow_trace,
+        };
         self.table(exporter)
             .streams
             .add(import.subject.as_bytes(), hop);
@@ -159,19 +167,28 @@ impl Compiler {
         let pattern = transform
             .as_ref()
             .map_or(local.as_bytes().to_vec(), |t| t.source().to_vec());
-        let service = match permit {
+        let (service, allow_trace) = match permit {
             Permit::Granted(Export {
                 kind: ExportKind::Service(service),
+                allow_trace,
                 ..
-            }) => service.clone(),
-            _ => Service::default(),
+            }) => (service.clone(), *allow_trace),
+            _ => (Service::default(), false),
         };
+        let latency = service.latency.map(|latency| {
+            Arc::new(Latency {
+                sampling: latency.sampling,
+                subject: latency.subject.into_bytes().into(),
+            })
+        });
         let hop = ServiceHop {
             to: exporter,
             transform,
             share: import.share,
             many_answers: service.response != ResponseType::Singleton,
             threshold_ms: service.threshold_ms,
+            latency,
+            allow_trace,
         };
         self.table(importer).services.add(&pattern, hop);
         Ok(())

@@ -2,7 +2,10 @@
 //! import and map; never holds a connection.
 
 pub mod compiler;
+pub mod seats;
 pub mod table;
+
+pub use crate::config::AccountLimits;
 
 /// Number of an account on this node, the same on every shard. The global account `$G` is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

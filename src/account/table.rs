@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::config::{Sampling, TraceDestination};
 use crate::subject::{PatternId, PatternSet, Transform, overlaps};
 
-use super::{AccountId, GLOBAL, GLOBAL_NAME};
+use super::seats::{Seat, Seats};
+use super::{AccountId, AccountLimits, GLOBAL, GLOBAL_NAME};
 
 /// The tables of all accounts: one snapshot, the same for every shard.
 #[derive(Debug)]
@@ -26,6 +28,11 @@ pub struct RoutingTable {
 pub struct AccountTable {
     /// Its name.
     pub name: Arc<str>,
+    /// What it may have.
+    pub limits: AccountLimits,
+    /// Where traces go of messages that ask for one with `traceparent` alone.
+    pub trace: Option<TraceDestination>,
+    pub(super) seats: Arc<Seats>,
     pub(super) mappings: Rules<Mapping>,
     pub(super) streams: Rules<StreamHop>,
     pub(super) services: Rules<ServiceHop>,
@@ -50,8 +57,12 @@ pub struct Mapping {
 pub struct StreamHop {
     /// Who sees it.
     pub to: AccountId,
+    /// Which of the exporter's subjects.
+    pub pattern: Box<[u8]>,
     /// The exporter's subject to the importer's; `None` where they are the same.
     pub transform: Option<Transform>,
+    /// Traces of messages go on here.
+    pub allow_trace: bool,
 }
 
 /// An account makes its requests to a service of another one.
@@ -65,8 +76,21 @@ pub struct ServiceHop {
     pub share: bool,
     /// More than one answer may come.
     pub many_answers: bool,
-    /// How long answers are waited for, milliseconds; `None` is for ever.
+    /// How long answers are waited for, milliseconds; `None` is as the broker sees fit.
     pub threshold_ms: Option<u64>,
+    /// Answers are measured.
+    pub latency: Option<Arc<Latency>>,
+    /// Traces of messages go on there.
+    pub allow_trace: bool,
+}
+
+/// Answers of a service are measured.
+#[derive(Debug)]
+pub struct Latency {
+    /// Which.
+    pub sampling: Sampling,
+    /// Where the measurements go, in the service's account.
+    pub subject: Box<[u8]>,
 }
 
 /// Rules found by the pattern that they are for.
@@ -128,6 +152,15 @@ impl RoutingTable {
         self.accounts.is_empty()
     }
 
+    /// Accounts that were there before keep count of their connections: what lives goes on to count.
+    pub fn keep_seats(&mut self, before: &RoutingTable) {
+        for account in &mut self.accounts {
+            if let Some(known) = before.find(&account.name) {
+                account.seats = before.account(known).seats.clone();
+            }
+        }
+    }
+
     /// The account of this name, if there is one.
     pub fn find(&self, name: &str) -> Option<AccountId> {
         self.names.get(name).copied()
@@ -147,11 +180,24 @@ impl AccountTable {
     pub(super) fn new(name: Arc<str>) -> Self {
         AccountTable {
             name,
+            limits: AccountLimits::default(),
+            trace: None,
+            seats: Arc::default(),
             mappings: Rules::default(),
             streams: Rules::default(),
             services: Rules::default(),
             sources: Vec::new(),
         }
+    }
+
+    /// A place for one more connection, unless there are as many as the account may have.
+    pub fn take_seat(&self) -> Option<Seat> {
+        Seats::take(&self.seats, self.limits.connections_max)
+    }
+
+    /// How many connections the account has on all shards.
+    pub fn connection_count(&self) -> u64 {
+        self.seats.taken()
     }
 
     /// Whether anything is mapped.

@@ -145,7 +145,9 @@ impl Made {
             credential,
             account: self.account.as_str().into(),
             permissions,
+            limits: jwt::user_limits(&self.user.limits),
             expires,
+            token: None,
             issuer_key: Some(self.account.as_str().into()),
         })
     }

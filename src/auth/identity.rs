@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use crate::proto::handshake::ConnectOptions;
 
-use super::GLOBAL_ACCOUNT;
 use super::permission::Permissions;
 use super::violation::quoted;
 use super::work::Work;
+use super::{GLOBAL_ACCOUNT, jwt};
 
 /// Shown in place of a token.
 pub(super) const REDACTED: &str = "[REDACTED]";
@@ -58,8 +58,21 @@ pub struct Identity {
     pub permissions: Option<Arc<Permissions>>,
     /// When it must go; `None` is never.
     pub expires: Option<Timestamp>,
+    /// What its token says, where it has one.
+    pub token: Option<Arc<jwt::Admitted>>,
     /// Who vouches for its key: the account, or one of the account's signing keys. `None` without a key.
     pub issuer_key: Option<Arc<str>>,
+    /// What it may have, beside what its account may.
+    pub limits: UserLimits,
+}
+
+/// Limits of one user; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserLimits {
+    /// Subscriptions of each of its connections.
+    pub subscriptions_max: Option<u64>,
+    /// Payload of each of its messages, bytes.
+    pub payload_bytes_max: Option<u64>,
 }
 
 impl Identity {
@@ -85,7 +98,9 @@ impl Identity {
             account: Arc::clone(account),
             permissions,
             expires: None,
+            token: None,
             issuer_key: None,
+            limits: UserLimits::default(),
         }
     }
 
@@ -115,7 +130,9 @@ impl Identity {
             account: global_account(),
             permissions: None,
             expires: None,
+            token: None,
             issuer_key: None,
+            limits: UserLimits::default(),
         }
     }
 
@@ -127,7 +144,9 @@ impl Identity {
             account: global_account(),
             permissions: None,
             expires: None,
+            token: None,
             issuer_key: None,
+            limits: UserLimits::default(),
         }
     }
 
@@ -140,7 +159,9 @@ impl Identity {
             account: global_account(),
             permissions: None,
             expires: None,
+            token: None,
             issuer_key: None,
+            limits: UserLimits::default(),
         }
     }
 }

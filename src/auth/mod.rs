@@ -20,7 +20,7 @@ pub mod violation;
 mod visitor;
 mod work;
 
-pub use identity::{Credential, Denial, DenialReason, Identity, Outcome};
+pub use identity::{Credential, Denial, DenialReason, Identity, Outcome, UserLimits};
 pub use nkey::SignatureWork;
 pub use password::BcryptWork;
 pub use permission::{Decision, Permissions, ResponsePermission};

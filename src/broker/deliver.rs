@@ -32,7 +32,8 @@ impl Broker {
         }
         let mut delivered = self.deliver_plain(found, run, origin, out);
         for group in &found.groups {
-            delivered |= self.deliver_group(found, group, run, origin, out);
+            let plain = delivered;
+            delivered |= self.deliver_group(found, group, run, origin, plain, out);
         }
         delivered
     }
@@ -224,13 +225,15 @@ impl Broker {
         }
     }
 
-    /// One member of a queue group for each message: members of all shards are equally likely.
+    /// One member of a queue group for each message: members of all shards are equally likely. `plain` is whether anybody
+    /// else has got the run.
     fn deliver_group(
         &mut self,
         found: &Match,
         group: &Group,
         run: &Run<'_>,
         origin: Origin,
+        plain: bool,
         out: &mut impl Outlet,
     ) -> bool {
         if let ([only], []) = (group.local.as_slice(), group.remote.as_slice()) {
@@ -241,13 +244,15 @@ impl Broker {
         for at in 0..run.messages.len() {
             let one = run.only(at..at + 1);
             let pick = self.random_below(members.max(1));
+            // Whoever is asked there is the last who could take it.
+            let last = found.alone && !plain;
             delivered |= match group.local.len() as u32 {
                 local if pick < local => {
                     self.deliver_member(found, group, pick as usize, &one, origin, out)
-                        || self.forward_queue(found, group, 0, &one, origin)
+                        || self.forward_queue(found, group, 0, &one, origin, last)
                 }
                 local => {
-                    self.forward_queue(found, group, pick - local, &one, origin)
+                    self.forward_queue(found, group, pick - local, &one, origin, last)
                         || self.deliver_member(found, group, 0, &one, origin, out)
                 }
             };

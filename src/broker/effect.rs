@@ -5,6 +5,8 @@ use std::io::IoSlice;
 use crate::account::{AccountId, Space};
 
 use super::run::{Message, Run};
+use super::trace::Tracing;
+use super::who::Who;
 
 /// A connection of this shard: its slot in the tables.
 pub type ConnId = u32;
@@ -52,6 +54,10 @@ pub enum CloseReason {
     MaxControlLineExceeded,
     /// Over `max_connections`.
     MaxConnectionsExceeded,
+    /// Over `max_connections` of the account.
+    AccountConnectionsExceeded,
+    /// No subscription is allowed, or fewer than there are.
+    MaxSubscriptionsExceeded,
     /// CONNECT asked for an unknown protocol.
     BadClientProtocol,
     /// CONNECT asked for no-responders without headers.
@@ -75,6 +81,8 @@ impl CloseReason {
             CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
             CloseReason::MaxConnectionsExceeded => "Maximum Connections Exceeded",
+            CloseReason::AccountConnectionsExceeded => "Maximum Account Connections Exceeded",
+            CloseReason::MaxSubscriptionsExceeded => "Maximum Subscriptions Exceeded",
             CloseReason::BadClientProtocol => "Bad Client Protocol Version",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::ServerShutdown => "Server Shutdown",
@@ -127,6 +135,8 @@ pub enum Record {
         origin: Origin,
         /// Who gets them.
         scope: Scope,
+        /// Nobody else can take those with a reply: [`Record::Untaken`] tells if nobody does.
+        last: bool,
         /// Their subject.
         subject: Span,
         /// Do they carry headers?
@@ -142,6 +152,10 @@ pub enum Record {
         account: AccountId,
         /// Whose connection.
         origin: Origin,
+        /// Who that is, among [`Batch::whos`], where it matters.
+        who: Option<u32>,
+        /// It is one answer, and traced.
+        tracing: Option<Tracing>,
         /// The subject of the answer.
         subject: Span,
         /// Do they carry headers?
@@ -150,6 +164,43 @@ pub enum Record {
         first: u32,
         /// How many.
         count: u32,
+    },
+    /// A message whose trace is wanted.
+    Traced {
+        /// Where the subject is looked up.
+        space: Space,
+        /// Who published.
+        origin: Origin,
+        /// Who gets it.
+        scope: Scope,
+        /// Its subject.
+        subject: Span,
+        /// Does it carry headers?
+        headers: bool,
+        /// The message in the batch's list.
+        first: u32,
+        /// Who keeps the trace.
+        tracing: Tracing,
+    },
+    /// What the sending shard notes of a message whose trace the receiving one keeps.
+    Trace {
+        /// Its number there.
+        id: u32,
+        /// The notes.
+        events: Span,
+        /// No other shard goes on in the sending one's place.
+        last: bool,
+    },
+    /// A message that only the sending shard could take was not taken by anybody there.
+    Untaken {
+        /// Who published, on the receiving shard.
+        origin: Origin,
+        /// In which account.
+        account: AccountId,
+        /// The subject.
+        subject: Span,
+        /// The reply.
+        reply: Span,
     },
     /// The sending shard now has this many local subscriptions on a pattern.
     Interest {
@@ -175,6 +226,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Messages of the runs.
     pub messages: Vec<Message>,
+    /// Clients that answer.
+    pub whos: Vec<Who>,
     /// What to do, in order.
     pub records: Vec<Record>,
 }
@@ -214,6 +267,12 @@ impl Batch {
         first
     }
 
+    /// Keeps what is known of a client: a copy, so that shards share nothing.
+    pub fn put_who(&mut self, who: &Who) -> u32 {
+        self.whos.push(who.clone());
+        self.whos.len() as u32 - 1
+    }
+
     /// Nothing in it?
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -232,6 +291,7 @@ impl Batch {
         }
         self.bytes.clear();
         self.messages.clear();
+        self.whos.clear();
         self.records.clear();
     }
 }

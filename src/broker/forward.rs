@@ -1,22 +1,32 @@
 //! Runs to other shards and from them, and their interest. Owns the meaning of records, not their queue.
 
+use std::sync::Arc;
+
 use crate::account::Space;
 
 use super::effect::{Batch, Effect, Origin, Outlet, Record, Scope};
 use super::matching::{Group, Match};
 use super::run::Run;
+use super::services::Responder;
+use super::traced::Ask;
 use super::{Broker, interest};
 
 impl Broker {
-    /// Adds a run to the batch of every shard with plain subscriptions.
-    pub(super) fn forward_plain(&mut self, found: &Match, origin: Origin, run: &Run<'_>) {
+    /// Adds a run to the batch of every shard with plain subscriptions. `untaken` is whether nobody here has got it.
+    pub(super) fn forward_plain(
+        &mut self,
+        found: &Match,
+        origin: Origin,
+        run: &Run<'_>,
+        untaken: bool,
+    ) {
+        let last = untaken && found.alone;
         let mut left = found.remote_plain;
         while left != 0 {
             let shard = left.trailing_zeros() as usize;
             left &= left - 1;
-            add_run(&mut self.batches[shard], found.space(), origin, run, |_| {
-                Scope::Plain
-            });
+            let batch = &mut self.batches[shard];
+            add_run(batch, found.space(), origin, run, last, |_| Scope::Plain);
         }
     }
 
@@ -28,6 +38,7 @@ impl Broker {
         pick: u32,
         one: &Run<'_>,
         origin: Origin,
+        last: bool,
     ) -> bool {
         let Some(shard) = pick_shard(&group.remote, pick, 0) else {
             return false;
@@ -37,6 +48,7 @@ impl Broker {
             found.space(),
             origin,
             one,
+            last,
             |batch| Scope::Queue {
                 name: batch.put(&group.name),
                 tried: 0,
@@ -75,6 +87,7 @@ impl Broker {
                     space,
                     origin,
                     scope,
+                    last,
                     subject,
                     headers,
                     first,
@@ -88,40 +101,81 @@ impl Broker {
                         messages,
                     };
                     match scope {
-                        Scope::Plain => self.deliver_forwarded(space, &run, origin, out),
+                        Scope::Plain => self.deliver_forwarded(space, &run, origin, last, out),
                         Scope::Queue { name, tried } => {
-                            self.deliver_forwarded_queue(
-                                space,
-                                &run,
-                                origin,
-                                batch.get(name),
-                                tried,
-                                out,
-                            );
+                            let asked = (batch.get(name), tried, last);
+                            self.deliver_forwarded_queue(space, &run, origin, asked, out);
                         }
                     }
                 }
-                Record::Answer {
-                    account,
-                    origin,
-                    subject,
-                    headers,
-                    first,
-                    count,
-                } => {
-                    for at in first..first + count {
-                        let run = Run {
-                            bytes: &batch.bytes,
-                            subject: batch.get(subject),
-                            headers,
-                            messages: &batch.messages[at as usize..at as usize + 1],
-                        };
-                        self.answer(account, origin, &run, out);
-                    }
-                }
+                Record::Answer { .. }
+                | Record::Traced { .. }
+                | Record::Trace { .. }
+                | Record::Untaken { .. } => self.apply_rare(record, batch, out),
                 Record::Hold(origin) => self.effects.push(Effect::Hold(origin)),
                 Record::Release(origin) => self.effects.push(Effect::Release(origin)),
             }
+        }
+    }
+
+    /// The records of requests across accounts, of traces, and of what nobody took.
+    fn apply_rare(&mut self, record: &Record, batch: &Batch, out: &mut impl Outlet) {
+        let run = |subject, headers, first: u32| Run {
+            bytes: &batch.bytes,
+            subject: batch.get(subject),
+            headers,
+            messages: &batch.messages[first as usize..first as usize + 1],
+        };
+        match *record {
+            Record::Answer {
+                account,
+                origin,
+                who,
+                tracing,
+                subject,
+                headers,
+                first,
+                count,
+            } => {
+                let who = who.map(|who| Arc::new(batch.whos[who as usize].clone()));
+                let responder = Responder { account, who };
+                for at in first..first + count {
+                    let one = run(subject, headers, at);
+                    match tracing {
+                        None => self.answer(account, origin, &responder, &one, None, out),
+                        Some(tracing) => {
+                            self.answer_traced(origin, &responder, &one, tracing, out);
+                        }
+                    }
+                }
+            }
+            Record::Traced {
+                space,
+                origin,
+                scope,
+                subject,
+                headers,
+                first,
+                tracing,
+            } => {
+                let ask = match scope {
+                    Scope::Plain => Ask::Plain,
+                    Scope::Queue { name, tried } => Ask::Member(batch.get(name), tried),
+                };
+                let one = run(subject, headers, first);
+                self.deliver_traced(space, origin, &one, ask, tracing, out);
+            }
+            Record::Trace { id, events, last } => self.reported(id, batch.get(events), last),
+            Record::Untaken {
+                origin,
+                account,
+                subject,
+                reply,
+            } => self.untaken(origin, account, batch.get(subject), batch.get(reply)),
+            Record::Deliver { .. }
+            | Record::Interest { .. }
+            | Record::Hold(_)
+            | Record::Release(_) => unreachable!("these are not rare"),
         }
     }
 
@@ -130,6 +184,7 @@ impl Broker {
         space: Space,
         run: &Run<'_>,
         origin: Origin,
+        last: bool,
         out: &mut impl Outlet,
     ) {
         let mut cache = self.take_cache();
@@ -137,9 +192,13 @@ impl Broker {
         let found = cache.answer(space, run.subject, generation, |found| {
             self.find_targets(space, run.subject, found);
         });
-        if found.interleaved {
+        let asked = last && run.messages[0].reply_len > 0;
+        if found.interleaved || asked {
             for at in 0..run.messages.len() {
-                self.deliver_plain(found, &run.only(at..at + 1), origin, out);
+                let one = run.only(at..at + 1);
+                if !self.deliver_plain(found, &one, origin, out) && asked {
+                    self.say_untaken(space, origin, &one);
+                }
             }
         } else {
             self.deliver_plain(found, run, origin, out);
@@ -155,8 +214,7 @@ impl Broker {
         space: Space,
         run: &Run<'_>,
         origin: Origin,
-        name: &[u8],
-        tried: u64,
+        (name, tried, last): (&[u8], u64, bool),
         out: &mut impl Outlet,
     ) {
         let mut cache = self.take_cache();
@@ -164,19 +222,40 @@ impl Broker {
         let found = cache.answer(space, run.subject, generation, |found| {
             self.find_targets(space, run.subject, found);
         });
-        if let Some(group) = found.groups.iter().find(|group| *group.name == *name) {
-            for at in 0..run.messages.len() {
-                let one = run.only(at..at + 1);
+        let group = found.groups.iter().find(|group| *group.name == *name);
+        for at in 0..run.messages.len() {
+            let one = run.only(at..at + 1);
+            let taken = group.is_some_and(|group| {
                 let start = self.random_below((group.local.len() as u32).max(1)) as usize;
-                if !self.deliver_member(found, group, start, &one, origin, out) {
-                    self.pick_again(space, group, &one, origin, tried);
-                }
+                self.deliver_member(found, group, start, &one, origin, out)
+                    || self.pick_again(space, group, &one, origin, tried, last)
+            });
+            if !taken && last {
+                self.say_untaken(space, origin, &one);
             }
         }
         self.put_cache(cache);
         self.end_expired();
     }
 
+    /// Tells the publisher's shard that nobody took a message, if it has a reply.
+    #[cold]
+    fn say_untaken(&mut self, space: Space, origin: Origin, one: &Run<'_>) {
+        let reply = one.reply(&one.messages[0]);
+        if reply.is_empty() {
+            return;
+        }
+        let batch = &mut self.batches[usize::from(origin.shard)];
+        let (subject, reply) = (batch.put(one.subject), batch.put(reply));
+        batch.records.push(Record::Untaken {
+            origin,
+            account: space.account,
+            subject,
+            reply,
+        });
+    }
+
+    /// Asks another shard. False if none is left.
     fn pick_again(
         &mut self,
         space: Space,
@@ -184,7 +263,8 @@ impl Broker {
         one: &Run<'_>,
         origin: Origin,
         tried: u64,
-    ) {
+        last: bool,
+    ) -> bool {
         let tried = tried | 1 << self.place.index;
         let left: u32 = group
             .remote
@@ -193,23 +273,26 @@ impl Broker {
             .map(|(_, n)| n)
             .sum();
         let pick = self.random_below(left.max(1));
-        if let Some(shard) = pick_shard(&group.remote, pick, tried) {
+        let shard = pick_shard(&group.remote, pick, tried);
+        if let Some(shard) = shard {
             add_run(
                 &mut self.batches[usize::from(shard)],
                 space,
                 origin,
                 one,
+                last,
                 |batch| Scope::Queue {
                     name: batch.put(&group.name),
                     tried,
                 },
             );
         }
+        shard.is_some()
     }
 }
 
 /// The shard that has the `pick`-th member, leaving out those tried.
-fn pick_shard(remote: &[(u8, u32)], mut pick: u32, tried: u64) -> Option<u8> {
+pub(super) fn pick_shard(remote: &[(u8, u32)], mut pick: u32, tried: u64) -> Option<u8> {
     let mut candidates = remote
         .iter()
         .filter(|(shard, _)| tried & 1 << shard == 0)
@@ -229,6 +312,7 @@ fn add_run(
     space: Space,
     origin: Origin,
     run: &Run<'_>,
+    last: bool,
     scope: impl FnOnce(&mut Batch) -> Scope,
 ) {
     let scope = scope(batch);
@@ -239,6 +323,7 @@ fn add_run(
         space,
         origin,
         scope,
+        last,
         subject,
         headers: run.headers,
         first,

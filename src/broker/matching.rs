@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::account::table::ServiceHop;
+use crate::account::table::{Latency, ServiceHop};
 use crate::account::{AccountId, Space};
 
 use super::effect::ConnId;
@@ -72,6 +72,8 @@ pub struct Match {
     pub counted: bool,
     /// One plain subscription here is all there is.
     pub solo: bool,
+    /// Everybody beyond the plain subscriptions here is on one other shard, in one group or in none.
+    pub alone: bool,
     /// Shards with plain subscriptions, a bit each.
     pub remote_plain: u64,
     /// Plain subscriptions here.
@@ -96,6 +98,10 @@ pub struct Call {
     pub many_answers: bool,
     /// How long answers are waited for, milliseconds.
     pub threshold_ms: u64,
+    /// Answers are measured.
+    pub latency: Option<Arc<Latency>>,
+    /// Traces of messages go on there.
+    pub allow_trace: bool,
 }
 
 /// How long the oracle waits for answers where the export says nothing.
@@ -115,6 +121,8 @@ impl Call {
             share: hop.share,
             many_answers: hop.many_answers,
             threshold_ms: hop.threshold_ms.unwrap_or(THRESHOLD_MS_DEFAULT),
+            latency: hop.latency.clone(),
+            allow_trace: hop.allow_trace,
         }
     }
 }
@@ -149,6 +157,7 @@ impl Match {
         self.interleaved = false;
         self.counted = false;
         self.solo = false;
+        self.alone = false;
         self.text.clear();
         self.begin_prefix(subject);
     }
@@ -214,6 +223,8 @@ impl Match {
             && self.groups.is_empty()
             && self.remote_plain == 0
             && !self.counted;
+        let others = self.remote_plain.count_ones() as usize + self.groups.len();
+        self.alone = others == 1 && self.calls.is_empty();
         debug_assert!(self.counted || self.calls.is_empty());
     }
 

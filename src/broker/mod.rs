@@ -5,17 +5,25 @@
 //! cannot do itself it asks for: full chunks go to an [`effect::Outlet`], records for other shards into a
 //! [`effect::Batch`] a shard, the rest is an [`effect::Effect`].
 
+mod answers;
 pub mod deliver;
 pub mod effect;
+pub mod events;
 pub mod forward;
+mod headers;
 pub mod interest;
+mod latency;
 pub mod matching;
+mod no_responders;
 pub mod outbox;
 pub mod peer;
 pub mod publish;
 pub mod run;
-pub mod services;
+mod services;
 pub mod subscribe;
+pub mod trace;
+mod traced;
+pub mod who;
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -24,17 +32,19 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use crate::account::table::RoutingTable;
+use crate::account::table::{AccountTable, RoutingTable};
 use crate::account::{AccountId, GLOBAL};
 use crate::auth::{Permissions, ResponseTracker};
 use crate::proto::handshake::ConnectOptions;
 
+use answers::Answers;
 use effect::{Batch, ConnId, Effect, Origin};
+use events::Events;
 use interest::{Interest, SHARDS_MAX, Sub, SubId};
 use matching::MatchCache;
 use outbox::{Chunk, ChunkPool};
 use peer::{Peer, Traffic};
-use services::Answers;
+use trace::Traces;
 
 /// How far a connection may fall behind.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +90,8 @@ pub struct Broker {
     table: Arc<RoutingTable>,
     accounts: Vec<Interest>,
     answers: Answers,
+    events: Events,
+    traces: Traces,
     peers: Vec<Option<Box<Peer>>>,
     subs: Slab<Sub>,
     limits: HashMap<SubId, u64>,
@@ -90,6 +102,7 @@ pub struct Broker {
     seed: u64,
     random: u64,
     now_ms: u64,
+    now_ns: u64,
     batches: Vec<Batch>,
     dirty: Vec<ConnId>,
     effects: Vec<Effect>,
@@ -110,6 +123,8 @@ impl Broker {
             table: Arc::default(),
             accounts: vec![Interest::new(seed)],
             answers: Answers::new(place, seed),
+            events: Events::default(),
+            traces: Traces::default(),
             peers: Vec::new(),
             subs: Slab::new(),
             limits: HashMap::new(),
@@ -119,6 +134,7 @@ impl Broker {
             seed,
             random: seed | 1,
             now_ms: 0,
+            now_ns: 0,
             batches: (0..place.count).map(|_| Batch::default()).collect(),
             dirty: Vec::new(),
             effects: Vec::new(),
@@ -131,7 +147,13 @@ impl Broker {
     /// Tells the core what time it is, in milliseconds from any start.
     pub fn set_time(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.now_ns = self.now_ns.max(now_ms * 1_000_000);
         self.answers.expire(now_ms);
+    }
+
+    /// Tells it more exactly, for what is measured: nanoseconds from the same start.
+    pub fn set_clock_ns(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
     }
 
     /// How far connections may fall behind, from now on.
@@ -179,6 +201,12 @@ impl Broker {
         peer.account = account;
         peer.mapped = mapped;
         true
+    }
+
+    /// The table of a connection's account.
+    pub fn account_table(&self, conn: ConnId) -> &AccountTable {
+        let peer = self.find_peer(conn).expect("an open connection");
+        self.table.account(peer.account)
     }
 
     /// Whether a connection is in the system's account.

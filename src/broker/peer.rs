@@ -10,6 +10,7 @@ use crate::auth::{Permissions, ResponseTracker};
 use super::effect::Origin;
 use super::interest::SubId;
 use super::outbox::Outbox;
+use super::who::Who;
 
 /// Messages and bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,21 +26,6 @@ impl std::ops::AddAssign for Traffic {
         self.messages += more.messages;
         self.bytes += more.bytes;
     }
-}
-
-/// What services of other accounts are told of who asks: JSON, made when the client connects.
-#[derive(Debug, Default)]
-pub struct Who {
-    /// With `share`: everything before the account's name, ending with a comma.
-    pub before: String,
-    /// With `share`: everything between the account's name and the round trip, beginning with a comma.
-    pub between: String,
-    /// With `share`: the server, beginning with a comma.
-    pub server: String,
-    /// With `share`: everything behind the server, beginning with a comma.
-    pub behind: String,
-    /// The client's round trip, ns.
-    pub rtt_ns: u64,
 }
 
 /// The delivery side of a connection.
@@ -63,8 +49,10 @@ pub struct Peer {
     pub verbose: bool,
     /// Its account has mappings.
     pub mapped: bool,
-    /// What a service of another account is told of it.
-    pub who: Option<Box<Who>>,
+    /// The client's number on the node.
+    pub client_id: u64,
+    /// What others may be told of it, once it has authenticated.
+    pub who: Option<Arc<Who>>,
     /// It is being closed: nothing more is delivered to it.
     pub closing: bool,
     /// It is in the list of connections to flush.
@@ -96,6 +84,7 @@ impl Peer {
             no_responders: false,
             verbose: false,
             mapped: false,
+            client_id: 0,
             who: None,
             closing: false,
             dirty: false,

@@ -6,11 +6,13 @@ use crate::account::{AccountId, Space};
 use crate::auth::permission::{reply_is_reserved, subject_is_reserved};
 
 use super::Broker;
+use super::answers::is_answer;
 use super::effect::{ConnId, Origin, Outlet};
 use super::interest::NONE;
 use super::matching::{Call, Group, Match, Target};
-use super::run::{Message, Run};
-use super::services::{Asker, is_answer};
+use super::run::Run;
+use super::services::{Asker, Request};
+use super::trace::may_ask;
 
 /// Why a publish was refused; the session tells the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub enum Refusal {
     Mapped(Box<[u8]>),
     /// The reply is one that only the broker makes.
     Reply,
+    /// These messages of the run, for these reasons.
+    Some(Vec<(usize, Refusal)>),
 }
 
 impl Broker {
@@ -38,10 +42,28 @@ impl Broker {
             .expect("an open connection");
         peer.received.messages += count;
         peer.received.bytes += bytes;
-        if peer.mapped {
-            return self.publish_mapped(conn, run, out);
+        if run.headers {
+            let account = peer.account;
+            let by_parent = || self.table.account(account).trace.is_some();
+            if may_ask(run, by_parent) {
+                return self.publish_asking(conn, run, out);
+            }
         }
-        self.publish_here(conn, run, out)
+        self.publish_unasked(conn, run, out)
+    }
+
+    /// Publishes a run that asks for no trace.
+    #[inline(always)]
+    pub(super) fn publish_unasked(
+        &mut self,
+        conn: ConnId,
+        run: &Run<'_>,
+        out: &mut impl Outlet,
+    ) -> Result<(), Refusal> {
+        match self.peer(conn).mapped {
+            true => self.publish_mapped(conn, run, out),
+            false => self.publish_here(conn, run, out),
+        }
     }
 
     /// Publishes a run on what the account's mappings make of its subject.
@@ -94,6 +116,36 @@ impl Broker {
         run: &Run<'_>,
         out: &mut impl Outlet,
     ) -> Result<(), Refusal> {
+        let (account, origin, no_responders) = self.may_publish(conn, run)?;
+        let space = Space::of(account);
+        match self.route(space, origin, run, None, out) {
+            Some(_) if is_answer(run.subject) => self.pass_answers(account, origin, run, None, out),
+            Some(true) => {}
+            Some(false) if no_responders => self.tell_no_responders(conn, account, run),
+            Some(false) => {}
+            None => {
+                for at in 0..run.messages.len() {
+                    let one = run.only(at..at + 1);
+                    let delivered = self.route(space, origin, &one, None, out);
+                    if is_answer(run.subject) {
+                        self.pass_answers(account, origin, &one, None, out);
+                    } else if delivered == Some(false) && no_responders {
+                        self.tell_no_responders(conn, account, &one);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a connection may publish a run; says +OK if it wants to hear it. Gives its account, its name, and whether
+    /// it wants to hear of no responders.
+    #[inline(always)]
+    pub(super) fn may_publish(
+        &mut self,
+        conn: ConnId,
+        run: &Run<'_>,
+    ) -> Result<(AccountId, Origin, bool), Refusal> {
         let peer = self.peers[conn as usize]
             .as_mut()
             .expect("an open connection");
@@ -112,30 +164,11 @@ impl Broker {
         if reply_is_reserved(run.reply(&run.messages[0])) {
             return Err(Refusal::Reply);
         }
-        let (account, origin, no_responders) = (peer.account, peer.origin, peer.no_responders);
+        let found = (peer.account, peer.origin, peer.no_responders);
         if peer.verbose {
             self.push(conn, b"+OK\r\n");
         }
-
-        let space = Space::of(account);
-        match self.route(space, origin, run, None, out) {
-            Some(_) if is_answer(run.subject) => self.pass_answers(account, origin, run, out),
-            Some(true) => {}
-            Some(false) if no_responders => self.tell_no_responders(conn, account, run),
-            Some(false) => {}
-            None => {
-                for at in 0..run.messages.len() {
-                    let one = run.only(at..at + 1);
-                    let delivered = self.route(space, origin, &one, None, out);
-                    if is_answer(run.subject) {
-                        self.pass_answers(account, origin, &one, out);
-                    } else if delivered == Some(false) && no_responders {
-                        self.tell_no_responders(conn, account, &one);
-                    }
-                }
-            }
-        }
-        Ok(())
+        Ok(found)
     }
 
     /// Match, deliver here, forward there, ask other accounts. `asker` is who asked them first, where that is not the
@@ -168,20 +201,22 @@ impl Broker {
         }
         let mut delivered = self.deliver(found, run, origin, out);
         if found.remote_plain != 0 {
-            self.forward_plain(found, origin, run);
+            self.forward_plain(found, origin, run, !delivered);
             delivered = true;
         }
         let calls = found.calls.clone();
         self.put_cache(cache);
         self.end_expired();
         if !calls.is_empty() {
-            delivered |= self.call(&calls, space.account, origin, run, asker, out);
+            let alone = !delivered && calls.len() == 1;
+            delivered |= self.call(&calls, space.account, origin, run, asker, alone, out);
         }
         Some(delivered)
     }
 
-    /// Asks every service that takes the subject. Whether anybody was asked.
+    /// Asks every service that takes the subject. Whether anybody was asked. `alone` is whether nobody else was.
     #[cold]
+    #[allow(clippy::too_many_arguments)]
     fn call(
         &mut self,
         calls: &[Arc<Call>],
@@ -189,11 +224,20 @@ impl Broker {
         origin: Origin,
         run: &Run<'_>,
         asker: Option<&Asker>,
+        alone: bool,
         out: &mut impl Outlet,
     ) -> bool {
         let mut asked = false;
         for call in calls {
-            asked |= self.request(call, from, origin, run, asker, out);
+            let request = Request {
+                call,
+                from,
+                origin,
+                run,
+                asker,
+                alone,
+            };
+            asked |= self.request(&request, None, out);
         }
         asked
     }
@@ -268,53 +312,6 @@ impl Broker {
                 }
             }
         });
-    }
-
-    /// Nobody got it: a client that asked to know gets a 503 on its own subscription to the reply.
-    #[cold]
-    fn tell_no_responders(&mut self, conn: ConnId, account: AccountId, run: &Run<'_>) {
-        for message in run.messages.iter().filter(|message| message.reply_len > 0) {
-            if let Some(protocol) = self.no_responders_message(conn, account, run, message) {
-                self.push(conn, &protocol);
-            }
-        }
-    }
-
-    fn no_responders_message(
-        &self,
-        conn: ConnId,
-        account: AccountId,
-        run: &Run<'_>,
-        message: &Message,
-    ) -> Option<Vec<u8>> {
-        let reply = run.reply(message);
-        let interest = &self.accounts[account.0 as usize];
-        let mut sid: Option<&[u8]> = None;
-        interest.matches(reply, |pattern| {
-            let own = interest
-                .local(pattern, &self.subs)
-                .find(|(_, sub)| sub.conn == conn && sub.queue == NONE);
-            sid = sid.or(own.map(|(_, sub)| sub.sid.bytes()));
-        });
-        let sid = sid?;
-        let header = [b"NATS/1.0 503\r\nNats-Subject: ", run.subject, b"\r\n\r\n"].concat();
-        let len = header.len().to_string();
-        Some(
-            [
-                b"HMSG ",
-                reply,
-                b" ",
-                sid,
-                b" ",
-                len.as_bytes(),
-                b" ",
-                len.as_bytes(),
-                b"\r\n",
-                &header,
-                b"\r\n",
-            ]
-            .concat(),
-        )
     }
 }
 

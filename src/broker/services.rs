@@ -1,34 +1,22 @@
-//! Requests to services of other accounts, and the way of their answers back. Owns the subjects that answers are
-//! given (`_R_.…`); never decides who may ask: the compiled tables do.
+//! Requests to services of other accounts, and the way of their answers back. Never decides who may ask: the compiled
+//! tables do; what waits for answers is in [`answers`](super::answers).
 //!
 //! A request gets a reply subject of its own in the service's account. What is published there goes to the
-//! requestor's reply, in the requestor's account, through the shard that took the request: its number is part of
-//! the subject.
+//! requestor's reply, in the requestor's account, through the shard that took the request.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use hashbrown::HashMap;
-use sha2::{Digest, Sha256};
 
 use crate::account::{AccountId, Space};
 
+use super::Broker;
+use super::answers::{End, Original, Waiting, is_answer, is_named, shard_of};
 use super::effect::{Origin, Outlet, Record};
+use super::events::NOBODY;
+use super::headers;
 use super::matching::Call;
 use super::run::{Message, Run};
-use super::{Broker, ShardPlace};
-
-/// What every subject for answers begins with.
-const PREFIX: &[u8] = b"_R_.";
-
-/// Length of such a subject: the prefix, six characters for the account, a dot, the shard, eleven for the request.
-const SUBJECT_LEN: usize = 4 + 6 + 1 + 1 + 11;
-
-/// Where the shard's number stands.
-const SHARD_AT: usize = 11;
-
-/// Digits of the random parts and of the shard's number: as many as there can be shards.
-const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-~";
+use super::trace::{DISABLED, HEADER_DESTINATION, Trace, Tracing};
+use super::who::{Detail, Told, Who};
 
 /// A request passes so many imports at most. Cycles are refused at start, those that mappings close as well; this
 /// bounds what no check has seen.
@@ -36,17 +24,13 @@ const HOPS_MAX: u32 = 16;
 
 const INFO: &[u8] = b"Nats-Request-Info: ";
 
-/// Whether a publish there may be an answer.
-#[inline(always)]
-pub(super) fn is_answer(subject: &[u8]) -> bool {
-    subject.first() == Some(&b'_') && subject.starts_with(PREFIX)
-}
-
 /// Who asked first, and through which account the request came last.
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     account: AccountId,
     through: AccountId,
+    /// Its client, if it is one.
+    who: Option<Arc<Who>>,
     /// The first import shares who asks.
     shared: bool,
     /// A later one does: it can tell only of the server.
@@ -55,240 +39,244 @@ pub(super) struct Asker {
     answers: bool,
     /// How many imports it has passed.
     hops: u32,
+    /// What it asked; unknown where somebody else could take it as well.
+    original: Option<Arc<Original>>,
 }
 
-/// Where the answers to one request go.
-#[derive(Debug)]
-struct Waiting {
-    service: AccountId,
-    requestor: AccountId,
-    reply: Arc<[u8]>,
-    many: bool,
-    threshold_ms: u64,
-    due_ms: u64,
+/// The client that answers.
+#[derive(Clone, Debug)]
+pub(super) struct Responder {
+    pub(super) account: AccountId,
+    pub(super) who: Option<Arc<Who>>,
 }
 
-/// Where answers are published: an account, and a subject of its clients.
-type Reply = (AccountId, Arc<[u8]>);
-
-/// Requests that wait for answers.
-///
-/// Invariant: `by_reply` and `by_due` have exactly one entry for each of `waiting`.
-#[derive(Debug)]
-pub(super) struct Answers {
-    place: ShardPlace,
-    seed: u64,
-    count: u64,
-    now_ms: u64,
-    waiting: HashMap<Arc<[u8]>, Waiting>,
-    by_reply: BTreeMap<Reply, BTreeSet<Arc<[u8]>>>,
-    by_due: BTreeSet<(u64, Arc<[u8]>)>,
-}
-
-impl Answers {
-    pub(super) fn new(place: ShardPlace, seed: u64) -> Self {
-        Answers {
-            place,
-            seed,
-            count: 0,
-            now_ms: 0,
-            waiting: HashMap::new(),
-            by_reply: BTreeMap::new(),
-            by_due: BTreeSet::new(),
-        }
-    }
-
-    /// A subject nobody can guess.
-    fn subject(&mut self, service: AccountId) -> Arc<[u8]> {
-        self.count += 1;
-        let mut subject = [b'.'; SUBJECT_LEN];
-        subject[..4].copy_from_slice(PREFIX);
-        let of_account = Sha256::new()
-            .chain_update(b"account")
-            .chain_update(self.seed.to_le_bytes())
-            .chain_update(service.0.to_le_bytes())
-            .finalize();
-        let of_request = Sha256::new()
-            .chain_update(b"request")
-            .chain_update(self.seed.to_le_bytes())
-            .chain_update([self.place.index])
-            .chain_update(self.count.to_le_bytes())
-            .finalize();
-        digits(&of_account, &mut subject[4..10]);
-        subject[SHARD_AT] = DIGITS[usize::from(self.place.index)];
-        digits(&of_request, &mut subject[SHARD_AT + 1..]);
-        subject.as_slice().into()
-    }
-
-    fn add(&mut self, mut waiting: Waiting) -> Arc<[u8]> {
-        let subject = self.subject(waiting.service);
-        waiting.due_ms = self.now_ms + waiting.threshold_ms;
-        self.by_due.insert((waiting.due_ms, subject.clone()));
-        let reply = (waiting.requestor, waiting.reply.clone());
-        self.by_reply
-            .entry(reply)
-            .or_default()
-            .insert(subject.clone());
-        self.waiting.insert(subject.clone(), waiting);
-        subject
-    }
-
-    fn remove(&mut self, subject: &[u8]) {
-        let Some((subject, waiting)) = self.waiting.remove_entry(subject) else {
-            return;
-        };
-        let reply = (waiting.requestor, waiting.reply);
-        if let Some(subjects) = self.by_reply.get_mut(&reply) {
-            subjects.remove(&subject);
-            if subjects.is_empty() {
-                self.by_reply.remove(&reply);
-            }
-        }
-        self.by_due.remove(&(waiting.due_ms, subject));
-    }
-
-    /// Another answer may come within the threshold from now on.
-    fn wait_on(&mut self, subject: &[u8]) {
-        let Some((key, waiting)) = self.waiting.get_key_value_mut(subject) else {
-            return;
-        };
-        self.by_due.remove(&(waiting.due_ms, key.clone()));
-        waiting.due_ms = self.now_ms + waiting.threshold_ms;
-        self.by_due.insert((waiting.due_ms, key.clone()));
-    }
-
-    /// Ends those whose time has passed.
-    #[inline]
-    pub(super) fn expire(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
-        while let Some((due_ms, subject)) = self.by_due.first()
-            && *due_ms <= now_ms
-        {
-            let subject = subject.clone();
-            self.remove(&subject);
-        }
-    }
-
-    /// How many wait.
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
-    }
-}
-
-fn digits(hash: &[u8], into: &mut [u8]) {
-    for (digit, byte) in into.iter_mut().zip(hash) {
-        *digit = DIGITS[usize::from(byte % 62)];
-    }
+/// A request on its way through one import.
+pub(super) struct Request<'a> {
+    pub(super) call: &'a Call,
+    /// Who imports.
+    pub(super) from: AccountId,
+    pub(super) origin: Origin,
+    /// One message.
+    pub(super) run: &'a Run<'a>,
+    /// Who asked first, where that is not the publisher of the run.
+    pub(super) asker: Option<&'a Asker>,
+    /// Nobody else has got it, nor is asked.
+    pub(super) alone: bool,
 }
 
 impl Broker {
     /// Makes a request of one message to a service of another account. Whether anybody there, or further on, got it.
+    /// `trace` notes its way.
     pub(super) fn request(
         &mut self,
-        call: &Call,
-        from: AccountId,
-        origin: Origin,
-        run: &Run<'_>,
-        asker: Option<&Asker>,
+        request: &Request<'_>,
+        mut trace: Option<&mut Trace>,
         out: &mut impl Outlet,
     ) -> bool {
-        let message = &run.messages[0];
-        let asker = Asker {
-            account: asker.map_or(from, |asker| asker.account),
-            through: match asker {
-                Some(asker) if asker.answers => asker.account,
-                _ => from,
-            },
-            shared: asker.map_or(call.share, |asker| asker.shared),
-            shared_later: asker.is_some_and(|asker| asker.shared_later || call.share),
-            answers: false,
-            hops: asker.map_or(0, |asker| asker.hops) + 1,
-        };
+        let Request {
+            call, origin, run, ..
+        } = *request;
+        let asker = self.asker(request);
         if asker.hops > HOPS_MAX {
             return false;
         }
-        let reply = (message.reply_len > 0).then(|| {
-            self.answers.add(Waiting {
-                service: call.account,
-                requestor: from,
-                reply: run.reply(message).into(),
-                many: call.many_answers,
-                threshold_ms: call.threshold_ms,
-                due_ms: 0,
-            })
-        });
-        let mut header = own_headers(run, message);
+        let reply = self.expect_answer(request, &asker);
+        let mapped = self.mapped(call.account, &call.subject);
+        let subject = mapped.as_deref().unwrap_or(&call.subject);
+        let message = &run.messages[0];
+        let block = &run.body(message)[..message.header_len as usize];
+        let mut header = headers::without(block, &[INFO]);
         header.extend_from_slice(INFO);
-        header.extend_from_slice(self.describe(&asker, origin).as_bytes());
-        header.extend_from_slice(b"\r\n\r\n");
+        header.extend_from_slice(&self.describe(&asker));
+        header.extend_from_slice(b"\r\n");
+        let (mut blocked, mut only) = (false, false);
+        if let Some(noted) = &mut trace {
+            only = noted.tracing.only;
+            let account = self.table.account(call.account).name.clone();
+            let at = self.rfc3339_now();
+            noted.service_import(at, &account, run.subject, subject);
+            header = headers::without(
+                &[&header, b"\r\n".as_slice()].concat(),
+                &[HEADER_DESTINATION],
+            );
+            header.extend_from_slice(HEADER_DESTINATION);
+            header.push(b' ');
+            match call.allow_trace {
+                // Where traces of those behind would go; there are none behind this node.
+                true => header.extend_from_slice(&self.answers.subject(call.account, false)),
+                false => {
+                    header.extend_from_slice(DISABLED);
+                    blocked = only;
+                    trace = None;
+                }
+            }
+            header.extend_from_slice(b"\r\n");
+        }
+        header.extend_from_slice(b"\r\n");
         let payload = &run.payload_crlf(message);
         let (bytes, message) = spell(reply.as_deref().unwrap_or_default(), &header, payload);
-        let mapped = self.mapped(call.account, &call.subject);
         let there = Run {
             bytes: &bytes,
-            subject: mapped.as_deref().unwrap_or(&call.subject),
+            subject,
             headers: true,
             messages: &[message],
         };
         let space = Space::across(call.account);
-        let asked = self.route(space, origin, &there, Some(&asker), out) == Some(true);
-        if let (Some(reply), false) = (reply, asked) {
-            self.answers.remove(&reply);
+        let asked = match trace {
+            _ if blocked => false,
+            Some(trace) => self.route_traced(space, origin, &there, Some(&asker), trace, out),
+            None => self.route(space, origin, &there, Some(&asker), out) == Some(true),
+        };
+        match reply {
+            Some(reply) if !asked => drop(self.answers.remove(&reply, End::Nobody)),
+            Some(reply) if only => drop(self.answers.remove(&reply, End::Done)),
+            _ => {}
         }
         asked
     }
 
-    /// What a service is told of who asks.
-    fn describe(&self, asker: &Asker, origin: Origin) -> String {
-        let name = |account| serde_json::Value::from(&*self.table.account(account).name);
-        let mut account = format!("\"acc\":{}", name(asker.account));
-        if asker.through != asker.account {
-            account += &format!(",\"svc\":{}", name(asker.through));
-        }
-        let here = origin.shard == self.place.index;
-        let peer = here.then(|| self.find_peer(origin.conn)).flatten();
-        let who = peer
-            .filter(|peer| peer.origin == origin)
-            .and_then(|peer| peer.who.as_ref());
-        match who {
-            None => format!("{{{account}}}"),
-            Some(who) if asker.shared => format!(
-                "{{{}{account}{},\"rtt\":{}{}{}}}",
-                who.before, who.between, who.rtt_ns, who.server, who.behind
-            ),
-            Some(who) => {
-                let server = if asker.shared_later { &*who.server } else { "" };
-                format!("{{{account},\"rtt\":{}{server}}}", who.rtt_ns)
-            }
+    fn asker(&self, request: &Request<'_>) -> Asker {
+        let Request {
+            call,
+            from,
+            origin,
+            run,
+            asker,
+            alone,
+        } = *request;
+        let reply = run.reply(&run.messages[0]);
+        let original = match asker {
+            _ if !alone || self.place.count == 1 || reply.is_empty() => None,
+            Some(asker) => asker.original.clone(),
+            None => Some(Arc::new(Original {
+                account: from,
+                subject: run.subject.into(),
+                reply: reply.into(),
+            })),
+        };
+        match asker {
+            None => Asker {
+                account: from,
+                through: from,
+                who: self.who(origin),
+                shared: call.share,
+                shared_later: false,
+                answers: false,
+                hops: 1,
+                original,
+            },
+            Some(asker) => Asker {
+                through: if asker.answers { asker.account } else { from },
+                shared_later: asker.shared_later || call.share,
+                answers: false,
+                hops: asker.hops + 1,
+                original,
+                ..asker.clone()
+            },
         }
     }
 
-    /// A client published on a subject for answers: takes each to the shard that knows whose they are.
+    /// Waits for answers to a request that has a reply. Gives the subject they are to be published on.
+    fn expect_answer(&mut self, request: &Request<'_>, asker: &Asker) -> Option<Arc<[u8]>> {
+        let Request {
+            call, from, run, ..
+        } = *request;
+        let message = &run.messages[0];
+        let by_broker = request.origin.conn == NOBODY;
+        let latency = call.latency.as_ref().filter(|_| !by_broker);
+        let measured = latency.and_then(|latency| {
+            let asks = (asker.account, asker.who.clone());
+            let block = &run.body(message)[..message.header_len as usize];
+            self.measure(latency, call.account, asks, call.share, block)
+        });
+        if message.reply_len == 0 {
+            if let Some(measured) = measured {
+                self.tell_bad_request(&measured);
+            }
+            return None;
+        }
+        let reply = run.reply(message);
+        let named = measured.is_some() || self.answer_is_named(from, reply);
+        let waiting = Waiting {
+            service: call.account,
+            requestor: from,
+            reply: reply.into(),
+            many: call.many_answers,
+            threshold_ms: call.threshold_ms,
+            measured,
+            original: asker.original.clone(),
+            due_ms: 0,
+        };
+        Some(self.answers.add(waiting, named))
+    }
+
+    /// Whether it matters who answers there: the answer goes on to a service, or to a measured request.
+    fn answer_is_named(&self, requestor: AccountId, reply: &[u8]) -> bool {
+        if is_answer(reply) {
+            return is_named(reply);
+        }
+        let table = self.table.account(requestor);
+        let mut named = table.has_mappings();
+        table.services(reply, |_| named = true);
+        named
+    }
+
+    /// The client of this shard that published.
+    fn who(&self, origin: Origin) -> Option<Arc<Who>> {
+        if origin.shard != self.place.index {
+            return None;
+        }
+        let peer = self.find_peer(origin.conn);
+        peer.filter(|peer| peer.origin == origin)?.who.clone()
+    }
+
+    /// What a service is told of who asks.
+    fn describe(&self, asker: &Asker) -> Vec<u8> {
+        let name = |account| &*self.table.account(account).name;
+        let through = (asker.through != asker.account).then(|| name(asker.through));
+        let detail = match asker {
+            Asker { shared: true, .. } => Detail::Full,
+            Asker {
+                shared_later: true, ..
+            } => Detail::Server,
+            _ => Detail::Little,
+        };
+        Told::new(asker.who.as_deref(), name(asker.account), through, detail).json()
+    }
+
+    /// A client published on a subject for answers: takes each to the shard that knows whose they are. `trace` notes its
+    /// way; it is one message then.
     pub(super) fn pass_answers(
         &mut self,
         account: AccountId,
         origin: Origin,
         run: &Run<'_>,
+        trace: Option<&mut Trace>,
         out: &mut impl Outlet,
     ) {
-        let digit = run
-            .subject
-            .get(SHARD_AT)
-            .filter(|_| run.subject.len() == SUBJECT_LEN);
-        let Some(shard) = digit.and_then(|digit| memchr::memchr(*digit, DIGITS)) else {
+        let Some(shard) = shard_of(run.subject) else {
             return;
         };
         if shard == usize::from(self.place.index) {
+            let who = self.who(origin);
+            let responder = Responder { account, who };
+            let mut trace = trace;
             for at in 0..run.messages.len() {
-                self.answer(account, origin, &run.only(at..at + 1), out);
+                let one = run.only(at..at + 1);
+                self.answer(account, origin, &responder, &one, trace.as_deref_mut(), out);
             }
         } else if shard < usize::from(self.place.count) {
+            let who = is_named(run.subject).then(|| self.who(origin)).flatten();
+            let tracing = trace.map(Trace::passed_on);
             let batch = &mut self.batches[shard];
             let subject = batch.put(run.subject);
             let first = batch.put_messages(run);
+            let who = who.map(|who| batch.put_who(&who));
             batch.records.push(Record::Answer {
                 account,
                 origin,
+                who,
+                tracing,
                 subject,
                 headers: run.headers,
                 first,
@@ -297,140 +285,150 @@ impl Broker {
         }
     }
 
+    /// An answer that was traced on another shard comes in.
+    pub(super) fn answer_traced(
+        &mut self,
+        origin: Origin,
+        responder: &Responder,
+        run: &Run<'_>,
+        tracing: Tracing,
+        out: &mut impl Outlet,
+    ) {
+        let mut trace = Trace::part(tracing);
+        let account = responder.account;
+        self.answer(account, origin, responder, run, Some(&mut trace), out);
+        self.report(trace);
+    }
+
     /// Takes one answer to the requestor's account.
     pub(super) fn answer(
         &mut self,
         account: AccountId,
         origin: Origin,
+        responder: &Responder,
         run: &Run<'_>,
+        trace: Option<&mut Trace>,
         out: &mut impl Outlet,
     ) {
-        let Some(waiting) = self.answers.waiting.get(run.subject) else {
+        let Some(waiting) = self.answers.waiting.get_mut(run.subject) else {
             return;
         };
         if waiting.service != account {
             return;
         }
         let (requestor, reply, many) = (waiting.requestor, waiting.reply.clone(), waiting.many);
-        let threshold_ms = waiting.threshold_ms;
+        let (threshold_ms, measured) = (waiting.threshold_ms, waiting.measured.take());
+        if let Some(measured) = measured {
+            self.tell_answered(&measured, responder);
+        }
         let message = &run.messages[0];
         let ends = message.body_len() == 0 && !run.headers;
         // An answer that asks back is a request the other way round.
         let back = (message.reply_len > 0).then(|| {
-            self.answers.add(Waiting {
+            let waiting = Waiting {
                 service: requestor,
                 requestor: account,
                 reply: run.reply(message).into(),
                 many,
                 threshold_ms,
+                measured: None,
+                original: None,
                 due_ms: 0,
-            })
+            };
+            let named = self.answer_is_named(account, run.reply(message));
+            self.answers.add(waiting, named)
         });
-        let header = &run.body(message)[..message.header_len as usize];
-        let payload = run.payload_crlf(message);
-        let (bytes, message) = spell(back.as_deref().unwrap_or_default(), header, payload);
         let mapped = self.mapped(requestor, &reply);
+        let subject = mapped.as_deref().unwrap_or(&reply);
+        let block = &run.body(message)[..message.header_len as usize];
+        let mut header = block.to_vec();
+        let mut only = false;
+        if let Some(trace) = trace {
+            let name = self.table.account(requestor).name.clone();
+            let at = self.rfc3339_now();
+            trace.service_import(at, &name, run.subject, subject);
+            only = trace.tracing.only;
+            header = with_destination(block, DISABLED);
+        }
+        let payload = run.payload_crlf(message);
+        let (bytes, message) = spell(back.as_deref().unwrap_or_default(), &header, payload);
         let there = Run {
             bytes: &bytes,
-            subject: mapped.as_deref().unwrap_or(&reply),
+            subject,
             headers: run.headers,
             messages: &[message],
         };
         let space = Space::across(requestor);
         let asker = Asker {
-            account,
-            through: account,
+            account: responder.account,
+            through: responder.account,
+            who: responder.who.clone(),
             shared: false,
             shared_later: false,
             answers: true,
             hops: 0,
+            original: None,
         };
-        let mut delivered = self.route(space, origin, &there, Some(&asker), out) == Some(true);
-        if is_answer(&reply) && self.answers.waiting.contains_key(&reply) {
-            self.answer(
-                requestor,
-                origin,
-                &Run {
-                    subject: &reply,
-                    ..there
-                },
-                out,
-            );
+        let mut delivered =
+            !only && self.route(space, origin, &there, Some(&asker), out) == Some(true);
+        if !only && is_answer(&reply) && self.answers.waiting.contains_key(&reply) {
+            let further = Run {
+                subject: &reply,
+                ..there
+            };
+            self.answer(requestor, origin, responder, &further, None, out);
             delivered = true;
         }
         if !many || !delivered || ends {
-            self.answers.remove(run.subject);
+            self.answers.remove(run.subject, End::Done);
         } else {
             self.answers.wait_on(run.subject);
         }
     }
 
-    /// Nobody may listen any more to the replies that a pattern matches: who waits for answers there waits no longer.
-    pub(super) fn forget_answers(&mut self, account: AccountId, pattern: &[u8]) {
-        if self.answers.len() == 0 {
-            return;
+    /// Another shard says that its interest took nothing of what only it could take. `reply` is that of the message.
+    pub(super) fn untaken(
+        &mut self,
+        origin: Origin,
+        account: AccountId,
+        subject: &[u8],
+        reply: &[u8],
+    ) {
+        if !is_answer(reply) {
+            return self.tell_no_responder(origin, account, subject, reply);
         }
-        let open = pattern.iter().position(|byte| matches!(byte, b'*' | b'>'));
-        let start = &pattern[..open.unwrap_or(pattern.len())];
-        let from = (account, Arc::from(start));
-        let concerned: Vec<Arc<[u8]>> = self
-            .answers
-            .by_reply
-            .range(from..)
-            .take_while(|((of, reply), _)| *of == account && reply.starts_with(start))
-            .filter(|((_, reply), _)| crate::subject::pattern_matches(pattern, reply))
-            .map(|((_, reply), _)| reply.clone())
-            .collect();
-        for reply in concerned {
-            let mut heard = false;
-            self.accounts[account.0 as usize].matches(&reply, |_| heard = true);
-            if !heard {
-                self.drop_answers_to(account, &reply);
-            }
-        }
-    }
-
-    /// Ends what waits for answers to a reply, and what waits for theirs.
-    fn drop_answers_to(&mut self, account: AccountId, reply: &Arc<[u8]>) {
-        let Some(subjects) = self
-            .answers
-            .by_reply
-            .get(&(account, reply.clone()))
-            .cloned()
-        else {
+        let Some(waiting) = self.answers.remove(reply, End::Nobody) else {
             return;
         };
-        for subject in subjects {
-            let service = self
-                .answers
-                .waiting
-                .get(&subject)
-                .map(|waiting| waiting.service);
-            self.answers.remove(&subject);
-            if let Some(service) = service {
-                self.drop_answers_to(service, &subject);
-            }
+        let Some(original) = waiting.original else {
+            return;
+        };
+        // Those who asked on the way had nobody else to ask.
+        let mut next = waiting.reply;
+        while let Some(waiting) = self.answers.remove(&next, End::Nobody) {
+            next = waiting.reply;
         }
+        let Original {
+            account,
+            subject,
+            reply,
+        } = &*original;
+        self.tell_no_responder(origin, *account, subject, reply);
     }
 }
 
-/// The headers of a request up to where the broker's own line goes: without what a client said in its place.
-fn own_headers(run: &Run<'_>, message: &Message) -> Vec<u8> {
-    let block = &run.body(message)[..message.header_len as usize];
-    if block.len() < 2 {
-        return b"NATS/1.0\r\n".to_vec();
-    }
-    let mut header = Vec::with_capacity(block.len() + 128);
-    for line in block[..block.len() - 2].split_inclusive(|byte| *byte == b'\n') {
-        if !line.starts_with(INFO) {
-            header.extend_from_slice(line);
-        }
-    }
+/// A block of headers with `Nats-Trace-Dest` set.
+pub(super) fn with_destination(block: &[u8], destination: &[u8]) -> Vec<u8> {
+    let mut header = headers::without(block, &[HEADER_DESTINATION]);
+    header.extend_from_slice(HEADER_DESTINATION);
+    header.push(b' ');
+    header.extend_from_slice(destination);
+    header.extend_from_slice(b"\r\n\r\n");
     header
 }
 
 /// A message as deliveries spell it.
-fn spell(reply: &[u8], header: &[u8], payload_crlf: &[u8]) -> (Vec<u8>, Message) {
+pub(super) fn spell(reply: &[u8], header: &[u8], payload_crlf: &[u8]) -> (Vec<u8>, Message) {
     let total = header.len() + payload_crlf.len() - 2;
     let mut bytes = Vec::with_capacity(reply.len() + total + 32);
     bytes.extend_from_slice(reply);

@@ -24,6 +24,17 @@ pub struct Account {
     pub mappings: Vec<Mapping>,
     /// `limits`.
     pub limits: AccountLimits,
+    /// `msg_trace`.
+    pub trace: Option<TraceDestination>,
+}
+
+/// `msg_trace` of an account: where traces go of messages that ask for one with `traceparent` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceDestination {
+    /// `dest`: a subject of the account.
+    pub subject: String,
+    /// `sampling`: so many of a hundred, from 1.
+    pub percent: u8,
 }
 
 /// `limits {}` of an account; `None` is no limit.

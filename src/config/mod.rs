@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 pub use accounts::{
     Account, AccountLimits, Destination, Export, ExportKind, Import, Latency, Mapping,
-    ResponseType, Sampling, Service,
+    ResponseType, Sampling, Service, TraceDestination,
 };
 pub use lint::lint;
 pub use load::{ConfigError, Loaded, load, load_with};

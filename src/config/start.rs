@@ -3,7 +3,7 @@
 
 mod operators;
 
-use super::{Account, AccountLimits, Config, ConfigError, ExportKind, Position, host_port};
+use super::{Config, ConfigError, host_port};
 
 impl Config {
     /// What keeps this configuration from being started with. The oracle's `-t` does not look at these.
@@ -52,7 +52,6 @@ impl Config {
         errors.extend(self.check_no_auth_user());
         errors.extend(self.check_system_account());
         errors.extend(self.operators_not_yet());
-        errors.extend(self.accounts.iter().flat_map(not_yet));
         errors
     }
 
@@ -143,34 +142,6 @@ impl Config {
             ),
         })
     }
-}
-
-/// What an account asks for and gannet does not do yet.
-fn not_yet(account: &Account) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    let mut refuse = |what: &str, at: &Position| {
-        errors.push(ConfigError {
-            at: at.clone(),
-            text: format!("{what:?} is not available in gannet yet"),
-        });
-    };
-    if account.limits != AccountLimits::default() {
-        refuse("limits", &account.at);
-    }
-    for export in &account.exports {
-        if export.allow_trace {
-            refuse("allow_trace", &export.at);
-        }
-        if let ExportKind::Service(service) = &export.kind
-            && let Some(latency) = &service.latency
-        {
-            refuse("latency", &latency.at);
-        }
-    }
-    for import in account.imports.iter().filter(|import| import.allow_trace) {
-        refuse("allow_trace", &import.at);
-    }
-    errors
 }
 
 fn advertised(text: &str, default_port: i32) -> Option<(String, i32)> {

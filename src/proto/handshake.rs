@@ -3,8 +3,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::ser::{CharEscape, Formatter};
 
+use super::encode;
 use super::json::{Kind, Reader, SyntaxError};
 
 /// The version INFO tells: clients switch features on by it. It is that of the server whose behaviour gannet has.
@@ -96,9 +96,7 @@ impl Info {
     /// Appends `INFO {json} \r\n`: with the space before the line's end, as the oracle.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"INFO ");
-        let mut json = serde_json::Serializer::with_formatter(&mut *out, HtmlSafe);
-        self.serialize(&mut json)
-            .expect("strings and numbers go into a Vec");
+        encode::json(self, out);
         out.extend_from_slice(b" \r\n");
     }
 }
@@ -438,34 +436,6 @@ fn list(reader: &mut Reader<'_>, field: &'static str) -> Result<(), BadConnect> 
         string(reader, field, &mut Box::default())?;
     }
     Ok(())
-}
-
-/// serde_json's compact form, with what the oracle's encoder escapes on top: `<`, `>`, `&` and the line separators.
-struct HtmlSafe;
-
-impl Formatter for HtmlSafe {
-    fn write_string_fragment<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> std::io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-            let (plain, special) = rest.split_at(at);
-            let c = special.chars().next().expect("find points at a character");
-            write!(writer, "{plain}\\u{:04x}", u32::from(c))?;
-            rest = &special[c.len_utf8()..];
-        }
-        writer.write_all(rest.as_bytes())
-    }
-
-    fn write_char_escape<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        escape: CharEscape,
-    ) -> std::io::Result<()> {
-        serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
-    }
 }
 
 fn is_false(value: &bool) -> bool {

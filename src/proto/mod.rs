@@ -1,5 +1,6 @@
 //! The client protocol as bytes: parsing borrowed operations, encoding what goes out. Pure.
 
+pub mod encode;
 pub mod handshake;
 mod json;
 pub mod parser;

@@ -2,9 +2,11 @@
 //! that are not enough yet; never touches a socket.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use memchr::memchr;
 
+use crate::account::seats::Seat;
 use crate::auth::permission::queue_is_reserved;
 use crate::auth::{Identity, violation};
 use crate::broker::Broker;
@@ -13,6 +15,7 @@ use crate::proto::handshake::{self, ConnectOptions};
 use crate::proto::parser::{self, Fault, Op, Step};
 
 use super::heartbeat::Heartbeat;
+use super::limits::ClientLimits;
 use super::{Context, Flow, Port};
 
 /// The number of connections that are no client's; those of clients count from 1.
@@ -47,6 +50,10 @@ pub struct Client {
     /// What INFO gave the client to sign; empty where no user has a key.
     pub(super) nonce: Box<str>,
     pub(super) heartbeat: Heartbeat,
+    /// What it may have.
+    pub(super) limits: ClientLimits,
+    /// It counts among the connections of its account.
+    pub(super) seat: Option<Seat>,
     /// The client sends and takes headers.
     pub(super) headers: bool,
     /// Messages are taken one at a time, so that what is said of each comes in its place.
@@ -110,6 +117,8 @@ impl Client {
             identity: None,
             nonce,
             heartbeat: Heartbeat::new(context, stranger),
+            limits: ClientLimits::of_server(&context.limits),
+            seat: None,
             headers: false,
             one_by_one: true,
             id,
@@ -121,6 +130,7 @@ impl Client {
         };
         let peer = broker.peer(conn);
         peer.verbose = client.options.verbose;
+        peer.client_id = id;
         peer.traced = context.trace.then(|| client.label().into());
         client.say_info(context, broker, false);
         client
@@ -154,6 +164,8 @@ impl Client {
             identity: None,
             nonce: Box::default(),
             heartbeat: Heartbeat::never(context),
+            limits: ClientLimits::NONE,
+            seat: None,
             headers: true,
             one_by_one: false,
             id: INTERNAL_ID,
@@ -173,6 +185,11 @@ impl Client {
     /// What the oracle calls a client in its log: `127.0.0.1:4711 - cid:5`.
     pub fn label(&self) -> String {
         format!("{}:{} - cid:{}", self.ip, self.port, self.id)
+    }
+
+    /// It is leaving: it no longer counts among the connections of its account.
+    pub fn leave(&mut self) {
+        self.seat = None;
     }
 
     /// CONNECT's options as far as they were said.
@@ -370,7 +387,7 @@ impl Client {
             Op::Pong => {
                 self.heartbeat.pong(context.now_ms);
                 if let Some(who) = &mut broker.peer(self.conn).who {
-                    who.rtt_ns = self.heartbeat.round_trip_ns();
+                    Arc::make_mut(who).rtt_ns = self.heartbeat.round_trip_ns();
                 }
             }
             Op::Connect(json) => return self.connect(context, broker, json),
@@ -432,9 +449,7 @@ impl Client {
         {
             return self.say_error(broker, &violation::subscription_too_deep(subject));
         }
-        if limits.subscriptions_max > 0
-            && broker.subscriptions_of(self.conn) >= limits.subscriptions_max as usize
-        {
+        if broker.subscriptions_of(self.conn) >= self.limits.subscriptions_max as usize {
             return self.say_error(broker, "maximum subscriptions exceeded");
         }
         match broker.subscribe(self.conn, subject, queue, sid, filtered) {

@@ -1,9 +1,11 @@
 //! CONNECT: who the client is, what it wants, and INFO in answer.
 
+use std::sync::Arc;
+
 use crate::auth::{Denial, DenialReason, Identity, Outcome, Visitor, Work};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
-use crate::broker::peer::Who;
+use crate::broker::who::Who;
 use crate::proto::handshake::{self, ConnectRefusal};
 
 use super::client::{Client, Phase};
@@ -21,6 +23,7 @@ impl Client {
             info.connect_info = true;
             info.auth_required = context.authenticator.expects_connect();
             info.acc_is_sys = broker.is_system(self.conn);
+            info.max_payload = i32::try_from(self.limits.payload_bytes_max).unwrap_or(i32::MAX);
             info.remote_account = self
                 .identity
                 .as_ref()
@@ -55,7 +58,10 @@ impl Client {
         self.connected = true;
         self.heartbeat.connected(context, 0);
         match context.authenticator.without_connect(&self.visitor()) {
-            Outcome::Accepted(identity) => self.admit(context, broker, identity).err(),
+            Outcome::Accepted(identity) => match self.admit(context, broker, identity) {
+                Flow::Continue => None,
+                flow => Some(flow),
+            },
             Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
             Outcome::Work(work) => Some(self.verify(work)),
         }
@@ -103,8 +109,9 @@ impl Client {
     }
 
     fn welcome(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
-        if let Err(flow) = self.admit(context, broker, identity) {
-            return flow;
+        let admitted = self.admit(context, broker, identity);
+        if !matches!(admitted, Flow::Continue) {
+            return admitted;
         }
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);
@@ -131,53 +138,54 @@ impl Client {
     }
 
     /// Makes the client a member of its account.
-    fn admit(
-        &mut self,
-        context: &Context,
-        broker: &mut Broker,
-        identity: Identity,
-    ) -> Result<(), Flow> {
+    fn admit(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
+        self.seat = None;
         if !broker.set_account(self.conn, &identity.account) {
             let denial = Denial::of(&identity, DenialReason::UnknownAccount);
-            return Err(self.denied(broker, &denial));
+            return self.denied(broker, &denial);
+        }
+        self.seat = broker.account_table(self.conn).take_seat();
+        if self.seat.is_none() {
+            return self.too_many(broker, &identity);
         }
         self.phase = Phase::Member;
         self.heartbeat.expires(context, identity.expires);
         broker.set_permissions(self.conn, identity.permissions.clone());
-        broker.peer(self.conn).who = Some(Box::new(self.who(context, &identity)));
+        broker.peer(self.conn).who = Some(Arc::new(self.who(context, &identity)));
         self.identity = Some(Box::new(identity));
-        Ok(())
+        self.apply_limits(context, broker)
     }
 
-    /// What services of other accounts are told of this client, in the oracle's order.
+    /// The account has as many connections as it may have.
+    #[cold]
+    fn too_many(&self, broker: &mut Broker, identity: &Identity) -> Flow {
+        const TEXT: &str = "maximum account active connections exceeded";
+        let (account, user) = (&identity.account, identity.label());
+        log::error!("{} - {TEXT} - Account:{account} {user}", self.label());
+        self.say_error(broker, TEXT);
+        Flow::Close(CloseReason::AccountConnectionsExceeded)
+    }
+
+    /// What others may be told of this client.
     fn who(&self, context: &Context, identity: &Identity) -> Who {
-        let text = |name: &str, value: &str| match value {
-            "" => String::new(),
-            value => format!(",\"{name}\":{}", serde_json::Value::from(value)),
-        };
-        let start = context.timestamp(self.heartbeat.started_ms());
+        let token = identity.token.as_deref();
         Who {
-            before: format!(
-                "\"start\":\"{start}\",\"host\":\"{}\",\"id\":{},",
-                self.ip, self.id
-            ),
-            between: [
-                text("user", &identity.user),
-                text("name", &self.options.name),
-                text("lang", &self.options.lang),
-                text("ver", &self.options.version),
-            ]
-            .concat(),
-            server: text("server", &context.info.server_id),
-            behind: [
-                text("jwt", self.options.jwt.expose()),
-                text(
-                    "issuer_key",
-                    identity.issuer_key.as_deref().unwrap_or_default(),
-                ),
-                ",\"kind\":\"Client\",\"client_type\":\"nats\"".to_owned(),
-            ]
-            .concat(),
+            start: context.timestamp(self.heartbeat.started_ms()),
+            host: self.ip.to_string(),
+            id: self.id,
+            user: identity.user.to_string(),
+            name: self.options.name.to_string(),
+            lang: self.options.lang.to_string(),
+            version: self.options.version.to_string(),
+            name_tag: token.map_or_else(String::new, |token| token.name.clone()),
+            tags: token.map_or_else(Vec::new, |token| token.tags.clone()),
+            server: context.info.server_name.as_str().into(),
+            jwt: self.options.jwt.expose().to_owned(),
+            issuer_key: identity
+                .issuer_key
+                .as_deref()
+                .unwrap_or_default()
+                .to_owned(),
             rtt_ns: self.heartbeat.round_trip_ns(),
         }
     }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod connect;
 pub mod heartbeat;
 pub mod judge;
+pub mod limits;
 pub mod publish;
 pub mod snapshot;
 mod trace;

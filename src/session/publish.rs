@@ -74,7 +74,7 @@ impl Client {
         let mut messages = std::mem::take(&mut context.messages);
         messages.clear();
         messages.extend_from_slice(run.messages);
-        gather(context, run.bytes, line, &mut messages);
+        self.gather(context, run.bytes, line, &mut messages);
         let end = messages[messages.len() - 1].end as usize;
         let run = Run {
             messages: &messages,
@@ -85,11 +85,60 @@ impl Client {
         end
     }
 
+    /// Adds the messages that follow on the same subject.
+    fn gather(
+        &self,
+        context: &Context,
+        input: &[u8],
+        first: &PublishLine,
+        messages: &mut Vec<Message>,
+    ) {
+        let subject = first.subject_of(input);
+        let text = &input[..first.body as usize];
+        let ending = line_ending(text);
+        if first.reply_len > 0
+            && reply_is_reserved(&input[first.reply as usize..][..first.reply_len as usize])
+        {
+            return;
+        }
+        loop {
+            let at = messages[messages.len() - 1].end as usize;
+            let rest = &input[at..];
+            let line = if rest
+                .get(..text.len())
+                .is_some_and(|line| line_ending(line) == ending && line == text)
+            {
+                *first
+            } else {
+                let Some(line) = parser::publish_fast(rest) else {
+                    return;
+                };
+                let reply = &rest[line.reply as usize..(line.reply + line.reply_len) as usize];
+                if line.subject_of(rest) != subject
+                    || line.headers != first.headers
+                    || reply_is_reserved(reply)
+                {
+                    return;
+                }
+                line
+            };
+            if line.total_len > self.limits.payload_bytes_max
+                || line.argument_len() > context.limits.control_line_bytes_max
+            {
+                return;
+            }
+            let Ok(message) = message_at(rest, &line) else {
+                return;
+            };
+            messages.push(message.moved(at as u32));
+        }
+    }
+
     /// Within the limits, and spelled as deliveries are.
     #[inline(always)]
     fn is_usual(&self, context: &Context, line: &PublishLine) -> bool {
         line.canonical
-            && line.total_len <= context.limits.payload_bytes_max
+            && line.total_len <= self.limits.payload_bytes_max
             && line.argument_len() <= context.limits.control_line_bytes_max
             && (!line.headers || (self.headers && line.header_len > 0))
     }
@@ -105,11 +154,11 @@ impl Client {
         line: &PublishLine,
         first: Result<Message, Cut>,
     ) -> Taken {
-        if line.total_len > context.limits.payload_bytes_max
+        if line.total_len > self.limits.payload_bytes_max
             || (line.headers && !self.headers)
             || (line.canonical && line.argument_len() > context.limits.control_line_bytes_max)
         {
-            return self.refuse_line(context, broker, line);
+            return self.refuse_line(broker, input, line);
         }
         match first {
             Err(Cut::Missing(missing)) => Taken::Missing(missing),
@@ -123,15 +172,19 @@ impl Client {
 
     /// What the oracle checks before the payload has come.
     #[cold]
-    fn refuse_line(&self, context: &Context, broker: &mut Broker, line: &PublishLine) -> Taken {
-        let limits = &context.limits;
-        if line.total_len > limits.payload_bytes_max {
+    fn refuse_line(&self, broker: &mut Broker, input: &[u8], line: &PublishLine) -> Taken {
+        let payload_bytes_max = self.limits.payload_bytes_max;
+        if line.total_len > payload_bytes_max {
             log::error!(
                 "{} - maximum payload exceeded: {} vs {}",
                 self.label(),
                 line.total_len,
-                limits.payload_bytes_max
+                payload_bytes_max
             );
+            let (body, size) = (line.body as usize, line.total_len as usize);
+            let end = input.len().min(body + line.header_len as usize);
+            let (subject, error) = (line.subject_of(input), "maximum payload exceeded");
+            broker.trace_refused(self.conn, subject, &input[body..end], size, error);
             self.say_error(broker, "Maximum Payload Violation");
             return Taken::Last(0, Flow::Close(CloseReason::MaxPayloadExceeded));
         }
@@ -212,10 +265,17 @@ impl Client {
 
     #[cold]
     fn refused(&self, broker: &mut Broker, run: &Run<'_>, refusal: Refusal) {
+        if let Refusal::Some(refusals) = refusal {
+            for (at, refusal) in refusals {
+                self.refused(broker, &run.only(at..at + 1), refusal);
+            }
+            return;
+        }
         for message in run.messages {
             match &refusal {
                 Refusal::Subject => self.refused_subject(broker, run.subject),
                 Refusal::Mapped(subject) => self.refused_subject(broker, subject),
+                Refusal::Some(_) => {}
                 Refusal::Reply => {
                     let reply = run.reply(message);
                     log::error!("{} - {}", self.label(), violation::reply_refused_log(reply));
@@ -300,49 +360,6 @@ fn following(input: &[u8], first: &PublishLine, message: &Message) -> Following 
 #[inline(never)]
 fn is_same_subject(rest: &[u8], subject: &[u8]) -> bool {
     parser::publish_fast(rest).is_some_and(|line| line.subject_of(rest) == subject)
-}
-
-/// Adds the messages that follow on the same subject.
-fn gather(context: &Context, input: &[u8], first: &PublishLine, messages: &mut Vec<Message>) {
-    let subject = first.subject_of(input);
-    let text = &input[..first.body as usize];
-    let ending = line_ending(text);
-    if first.reply_len > 0
-        && reply_is_reserved(&input[first.reply as usize..][..first.reply_len as usize])
-    {
-        return;
-    }
-    loop {
-        let at = messages[messages.len() - 1].end as usize;
-        let rest = &input[at..];
-        let line = if rest
-            .get(..text.len())
-            .is_some_and(|line| line_ending(line) == ending && line == text)
-        {
-            *first
-        } else {
-            let Some(line) = parser::publish_fast(rest) else {
-                return;
-            };
-            let reply = &rest[line.reply as usize..(line.reply + line.reply_len) as usize];
-            if line.subject_of(rest) != subject
-                || line.headers != first.headers
-                || reply_is_reserved(reply)
-            {
-                return;
-            }
-            line
-        };
-        if line.total_len > context.limits.payload_bytes_max
-            || line.argument_len() > context.limits.control_line_bytes_max
-        {
-            return;
-        }
-        let Ok(message) = message_at(rest, &line) else {
-            return;
-        };
-        messages.push(message.moved(at as u32));
-    }
 }
 
 /// The last eight bytes of a control line: they tell most different ones apart at the cost of one comparison.

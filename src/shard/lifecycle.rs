@@ -103,6 +103,7 @@ impl<R: Ring> Shard<R> {
             return;
         }
         connection.closing = Some((reason, now_ms + CLOSE_MS_MAX));
+        connection.client.leave();
         self.broker.peer(conn).closing = true;
         self.broker.unsubscribe_all(conn);
         self.send_next(conn);
@@ -130,6 +131,7 @@ impl<R: Ring> Shard<R> {
             return;
         };
         let reason = connection.closing.map_or(reason, |(first, _)| first);
+        connection.client.leave();
         let client = &connection.client;
         match reason {
             CloseReason::SlowConsumerPendingBytes => log::warn!(

@@ -27,6 +27,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use crate::auth::{Outcome, Work};
 use crate::broker::Broker;
 use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
+use crate::broker::events::NodeName;
 pub use crate::session::Snapshot;
 use crate::session::{Context, Port};
 
@@ -168,6 +169,13 @@ impl<R: Ring> Shard<R> {
             .set_pending_bytes_max(parts.snapshot.limits.pending_bytes_max);
         parts.broker.set_pending(parts.snapshot.pending());
         parts.broker.set_table(parts.snapshot.table.clone());
+        let info = &context.info;
+        parts.broker.introduce(NodeName {
+            name: info.server_name.as_str().into(),
+            host: info.host.as_str().into(),
+            id: info.server_id.as_str().into(),
+            start_unix_ms: context.start_unix_ms,
+        });
         Shard {
             index: parts.index,
             ring: parts.ring,
@@ -246,6 +254,7 @@ impl<R: Ring> Shard<R> {
 
     /// Puts batches into the mesh; sessions that waited for room go on.
     fn push_mesh(&mut self) {
+        self.publish_events();
         let clear = self
             .mesh
             .push(self.broker.batches(), |shard| self.ring.wake(shard));
@@ -254,9 +263,21 @@ impl<R: Ring> Shard<R> {
                 self.unpark(token);
                 self.obey();
             }
+            self.publish_events();
             self.mesh
                 .push(self.broker.batches(), |shard| self.ring.wake(shard));
         }
+    }
+
+    /// What the broker itself has to say in accounts.
+    fn publish_events(&mut self) {
+        let mut io = Io {
+            ring: &mut self.ring,
+            mesh: &mut self.mesh,
+            wires: &self.connections.wires,
+        };
+        self.broker.publish_events(&mut io);
+        self.obey();
     }
 
     /// Sends what connections have waiting: once a turn for each.
@@ -308,6 +329,7 @@ impl<R: Ring> Shard<R> {
 
     /// When the clock must be looked at next, milliseconds.
     pub fn next_time_ms(&self) -> Option<u64> {
-        self.timers.next_ms()
+        let times = [self.timers.next_ms(), self.broker.due_ms()];
+        times.into_iter().flatten().min()
     }
 }

@@ -37,7 +37,9 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
         {
             shard.broker().trim();
         }
-        shard.step(start.elapsed().as_millis() as u64);
+        let now = start.elapsed();
+        shard.broker().set_clock_ns(now.as_nanos() as u64);
+        shard.step(now.as_millis() as u64);
         idle.saw(busy || arrived);
     }
     shard.poll(Wait::No).map(|_| ())

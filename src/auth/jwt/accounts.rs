@@ -94,6 +94,16 @@ impl<'a> Converter<'a> {
                 payload_bytes_max: limit(limits.payload),
                 leafnodes_max: limit(limits.leaf),
             },
+            trace: account
+                .trace
+                .as_ref()
+                .map(|trace| config::TraceDestination {
+                    subject: trace.dest.clone(),
+                    percent: match trace.sampling {
+                        percent @ 1..=99 => percent as u8,
+                        _ => 100,
+                    },
+                }),
             at,
         }
     }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::auth::identity;
 use crate::auth::permission::Permissions;
 use crate::config::{self, Position, Rule};
 
+use super::chain::limit;
 use super::times::{self, Allowed};
-use super::user::UserClaims;
+use super::user::{UserClaims, UserLimits};
 
 /// What a service's user may do, and for how long.
 #[derive(Clone, Debug)]
@@ -53,6 +55,14 @@ pub fn grant(
         permissions: permissions.map(Arc::new),
         expires: token_ends.into_iter().chain(until).min(),
     })
+}
+
+/// The limits of a user's own claims.
+pub fn user_limits(limits: &UserLimits) -> identity::UserLimits {
+    identity::UserLimits {
+        subscriptions_max: limit(limits.subs),
+        payload_bytes_max: limit(limits.payload),
+    }
 }
 
 /// The permissions with one subject more denied.

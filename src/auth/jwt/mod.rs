@@ -39,7 +39,7 @@ pub use chain::{
 };
 pub use claims::{Claims, Common};
 pub use denial::{Denial, Reason};
-pub use made::{Grant, closing, grant};
+pub use made::{Grant, closing, grant, user_limits};
 pub use operator::{Operator, OperatorClaims};
 pub use permissions::{Lists, Permissions, ResponsePermission};
 pub use template::{EXPANSIONS_MAX, TemplateError};

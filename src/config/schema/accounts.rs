@@ -1,7 +1,7 @@
 //! Owns the section `accounts`: which there are and what each holds; `exports`, `imports`, `mappings` and `users`
 //! read the parts. Never looks from one account into another: that is `config::check`.
 
-use super::{Field, Schema, exports, imports, mappings, nkey, permissions, users};
+use super::{Field, Schema, exports, imports, mappings, msg_trace, nkey, permissions, users};
 use crate::config::value::{Array, Kind, Map};
 use crate::config::{Account, AccountLimits, Position};
 
@@ -15,7 +15,9 @@ const FIELDS: &[&str] = &[
     "limits",
     "mappings",
     "maps",
+    "msg_trace",
     "nkey",
+    "trace_dest",
     "users",
 ];
 
@@ -118,7 +120,8 @@ fn account(schema: &mut Schema<'_>, section: Field<'_>, map: &Map) -> Account {
             "imports" => account.imports = imports::read(schema, field),
             "mappings" | "maps" => mappings::read_into(schema, field, &mut account.mappings),
             "limits" => account.limits = limits(schema, field),
-            "jetstream" | "msg_trace" | "trace_dest" => schema.refuse_yet(field),
+            "msg_trace" | "trace_dest" => account.trace = msg_trace::read(schema, field),
+            "jetstream" => schema.refuse_yet(field),
             _ => schema.unknown(field, FIELDS),
         }
     }
@@ -169,5 +172,6 @@ fn empty(name: &str, at: &Position) -> Account {
         imports: Vec::new(),
         mappings: Vec::new(),
         limits: AccountLimits::default(),
+        trace: None,
     }
 }

@@ -10,6 +10,7 @@ mod callout;
 mod exports;
 mod imports;
 mod mappings;
+mod msg_trace;
 mod nkey;
 mod operators;
 mod permissions;

@@ -1,0 +1,279 @@
+//! Requests that wait for answers: the subjects answers are given (`_R_.…`), where they go, and when nobody waits any
+//! longer. Never routes.
+//!
+//! The number of the shard that took the request is part of the subject.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use sha2::{Digest, Sha256};
+
+use crate::account::AccountId;
+use crate::subject::pattern_matches;
+
+use super::latency::Measured;
+use super::{Broker, ShardPlace};
+
+/// What every subject for answers begins with.
+const PREFIX: &[u8] = b"_R_.";
+
+/// Length of such a subject: the prefix, six characters for the account, a dot, the shard, eleven for the request.
+const SUBJECT_LEN: usize = 4 + 6 + 1 + 1 + 11;
+
+/// Where the shard's number stands.
+const SHARD_AT: usize = 11;
+
+/// Behind it, where the shard that waits must be told who answers.
+const NAMED: &[u8] = b".T";
+
+/// Digits of the random parts and of the shard's number: as many as there can be shards.
+const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-~";
+
+/// Whether a publish there may be an answer.
+#[inline(always)]
+pub(super) fn is_answer(subject: &[u8]) -> bool {
+    subject.first() == Some(&b'_') && subject.starts_with(PREFIX)
+}
+
+/// Whether whoever waits for this answer must be told who gives it.
+pub(super) fn is_named(subject: &[u8]) -> bool {
+    subject.len() == SUBJECT_LEN + NAMED.len() && subject.ends_with(NAMED)
+}
+
+/// The shard that waits for an answer, by its subject.
+pub(super) fn shard_of(subject: &[u8]) -> Option<usize> {
+    if subject.len() != SUBJECT_LEN && !is_named(subject) {
+        return None;
+    }
+    memchr::memchr(subject[SHARD_AT], DIGITS)
+}
+
+/// Why nobody waits for an answer any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It came, or was not wanted.
+    Done,
+    /// Nobody took the request.
+    Nobody,
+    /// Nobody listens for it any more.
+    Unheard,
+    /// It did not come in time.
+    Late,
+}
+
+/// A request as the client made it: whom to tell if nobody takes it.
+#[derive(Debug)]
+pub(super) struct Original {
+    pub(super) account: AccountId,
+    pub(super) subject: Box<[u8]>,
+    pub(super) reply: Box<[u8]>,
+}
+
+/// Where the answers to one request go.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Whose clients answer.
+    pub(super) service: AccountId,
+    /// Where they go,
+    pub(super) requestor: AccountId,
+    /// and on which subject.
+    pub(super) reply: Arc<[u8]>,
+    /// More than one may come.
+    pub(super) many: bool,
+    /// How long they are waited for.
+    pub(super) threshold_ms: u64,
+    /// They are measured; not any more once one has come.
+    pub(super) measured: Option<Box<Measured>>,
+    /// Set where nobody but who is asked here can take the request.
+    pub(super) original: Option<Arc<Original>>,
+    pub(super) due_ms: u64,
+}
+
+/// Where answers are published: an account, and a subject of its clients.
+type Reply = (AccountId, Arc<[u8]>);
+
+/// Requests that wait for answers.
+///
+/// Invariant: `by_reply` and `by_due` have exactly one entry for each of `waiting`.
+#[derive(Debug)]
+pub(super) struct Answers {
+    place: ShardPlace,
+    seed: u64,
+    count: u64,
+    now_ms: u64,
+    pub(super) waiting: HashMap<Arc<[u8]>, Waiting>,
+    by_reply: BTreeMap<Reply, BTreeSet<Arc<[u8]>>>,
+    by_due: BTreeSet<(u64, Arc<[u8]>)>,
+    /// Measured ones that ended otherwise than with an answer.
+    pub(super) failed: Vec<(Box<Measured>, End)>,
+}
+
+impl Answers {
+    pub(super) fn new(place: ShardPlace, seed: u64) -> Self {
+        Answers {
+            place,
+            seed,
+            count: 0,
+            now_ms: 0,
+            waiting: HashMap::new(),
+            by_reply: BTreeMap::new(),
+            by_due: BTreeSet::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// A subject nobody can guess; `named` if this shard must be told who answers.
+    pub(super) fn subject(&mut self, service: AccountId, named: bool) -> Arc<[u8]> {
+        self.count += 1;
+        let mut subject = [b'.'; SUBJECT_LEN + NAMED.len()];
+        subject[..4].copy_from_slice(PREFIX);
+        let of_account = Sha256::new()
+            .chain_update(b"account")
+            .chain_update(self.seed.to_le_bytes())
+            .chain_update(service.0.to_le_bytes())
+            .finalize();
+        digits(&of_account, &mut subject[4..10]);
+        subject[SHARD_AT] = DIGITS[usize::from(self.place.index)];
+        let of_request = &mut subject[SHARD_AT + 1..SUBJECT_LEN];
+        random_digits(b"request", self.seed, self.place, self.count, of_request);
+        subject[SUBJECT_LEN..].copy_from_slice(NAMED);
+        let len = SUBJECT_LEN + if named { NAMED.len() } else { 0 };
+        subject[..len].into()
+    }
+
+    pub(super) fn add(&mut self, mut waiting: Waiting, named: bool) -> Arc<[u8]> {
+        let subject = self.subject(waiting.service, named);
+        waiting.due_ms = self.now_ms + waiting.threshold_ms;
+        self.by_due.insert((waiting.due_ms, subject.clone()));
+        let reply = (waiting.requestor, waiting.reply.clone());
+        self.by_reply
+            .entry(reply)
+            .or_default()
+            .insert(subject.clone());
+        self.waiting.insert(subject.clone(), waiting);
+        subject
+    }
+
+    /// Nobody waits there any longer. Gives what was waited for.
+    pub(super) fn remove(&mut self, subject: &[u8], why: End) -> Option<Waiting> {
+        let (subject, mut waiting) = self.waiting.remove_entry(subject)?;
+        let reply = (waiting.requestor, waiting.reply.clone());
+        if let Some(subjects) = self.by_reply.get_mut(&reply) {
+            subjects.remove(&subject);
+            if subjects.is_empty() {
+                self.by_reply.remove(&reply);
+            }
+        }
+        self.by_due.remove(&(waiting.due_ms, subject));
+        if let (Some(measured), true) = (waiting.measured.take(), why != End::Done) {
+            self.failed.push((measured, why));
+        }
+        Some(waiting)
+    }
+
+    /// Another answer may come within the threshold from now on.
+    pub(super) fn wait_on(&mut self, subject: &[u8]) {
+        let Some((key, waiting)) = self.waiting.get_key_value_mut(subject) else {
+            return;
+        };
+        self.by_due.remove(&(waiting.due_ms, key.clone()));
+        waiting.due_ms = self.now_ms + waiting.threshold_ms;
+        self.by_due.insert((waiting.due_ms, key.clone()));
+    }
+
+    /// Ends those whose time has passed.
+    #[inline]
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        while let Some((due_ms, subject)) = self.by_due.first()
+            && *due_ms <= now_ms
+        {
+            let subject = subject.clone();
+            self.remove(&subject, End::Late);
+        }
+    }
+
+    /// When the first of them is to be ended.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        self.by_due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+/// Digits that nobody can guess who does not know the seed.
+pub(super) fn random_digits(
+    what: &[u8],
+    seed: u64,
+    place: ShardPlace,
+    count: u64,
+    into: &mut [u8],
+) {
+    let hash = Sha256::new()
+        .chain_update(what)
+        .chain_update(seed.to_le_bytes())
+        .chain_update([place.index])
+        .chain_update(count.to_le_bytes())
+        .finalize();
+    digits(&hash, into);
+}
+
+fn digits(hash: &[u8], into: &mut [u8]) {
+    for (digit, byte) in into.iter_mut().zip(hash) {
+        *digit = DIGITS[usize::from(byte % 62)];
+    }
+}
+
+impl Broker {
+    /// How many requests to other accounts wait for answers on this shard.
+    pub fn requests_waiting(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// When the core must be told the time next, ms: a request will have waited long enough.
+    pub fn due_ms(&self) -> Option<u64> {
+        self.answers.due_ms()
+    }
+
+    /// Nobody may listen any more to the replies that a pattern matches: who waits for answers there waits no longer.
+    pub(super) fn forget_answers(&mut self, account: AccountId, pattern: &[u8]) {
+        if self.answers.len() == 0 {
+            return;
+        }
+        let open = pattern.iter().position(|byte| matches!(byte, b'*' | b'>'));
+        let start = &pattern[..open.unwrap_or(pattern.len())];
+        let from = (account, Arc::from(start));
+        let concerned: Vec<Arc<[u8]>> = self
+            .answers
+            .by_reply
+            .range(from..)
+            .take_while(|((of, reply), _)| *of == account && reply.starts_with(start))
+            .filter(|((_, reply), _)| pattern_matches(pattern, reply))
+            .map(|((_, reply), _)| reply.clone())
+            .collect();
+        for reply in concerned {
+            let mut heard = false;
+            self.accounts[account.0 as usize].matches(&reply, |_| heard = true);
+            if !heard {
+                self.drop_answers_to(account, &reply);
+            }
+        }
+    }
+
+    /// Ends what waits for answers to a reply, and what waits for theirs.
+    fn drop_answers_to(&mut self, account: AccountId, reply: &Arc<[u8]>) {
+        let key = (account, reply.clone());
+        let Some(subjects) = self.answers.by_reply.get(&key).cloned() else {
+            return;
+        };
+        for subject in subjects {
+            if let Some(waiting) = self.answers.remove(&subject, End::Unheard) {
+                self.drop_answers_to(waiting.service, &subject);
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the broker itself publishes in accounts: measurements of services and traces of messages. Owns what waits to be
+//! published and the node's name in it; never decides that something is to be told.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::account::{AccountId, Space};
+
+use super::Broker;
+use super::answers::random_digits;
+use super::effect::{ConnId, Origin, Outlet};
+use super::run::{Message, Run};
+
+/// In place of a connection, where the broker itself publishes.
+pub(super) const NOBODY: ConnId = ConnId::MAX;
+
+/// Digits of an event's id.
+const ID_LEN: usize = 22;
+
+/// The node, as events name it.
+#[derive(Clone, Debug, Default)]
+pub struct NodeName {
+    /// The server's name.
+    pub name: Arc<str>,
+    /// The host that it tells clients.
+    pub host: Arc<str>,
+    /// The identity of this run.
+    pub id: Arc<str>,
+    /// Unix time of the loop's start, ms.
+    pub start_unix_ms: i64,
+}
+
+/// One message of the broker.
+#[derive(Debug)]
+struct Event {
+    account: AccountId,
+    subject: Box<[u8]>,
+    payload: Vec<u8>,
+}
+
+/// What is to be published.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    pub(super) node: NodeName,
+    /// Events so far.
+    pub(super) count: u64,
+    waiting: Vec<Event>,
+}
+
+impl Events {
+    pub(super) fn add(&mut self, account: AccountId, subject: &[u8], payload: Vec<u8>) {
+        self.waiting.push(Event {
+            account,
+            subject: subject.into(),
+            payload,
+        });
+    }
+}
+
+impl Broker {
+    /// Tells the core who it is part of, in what it publishes itself.
+    pub fn introduce(&mut self, node: NodeName) {
+        self.events.node = node;
+    }
+
+    /// Publishes what the broker has to say; once a turn.
+    #[inline]
+    pub fn publish_events(&mut self, out: &mut impl Outlet) {
+        self.tell_failures();
+        if !self.events.waiting.is_empty() {
+            self.publish_waiting(out);
+        }
+    }
+
+    #[cold]
+    fn publish_waiting(&mut self, out: &mut impl Outlet) {
+        let origin = Origin {
+            shard: self.place.index,
+            conn: NOBODY,
+            generation: 0,
+        };
+        while !self.events.waiting.is_empty() {
+            for event in std::mem::take(&mut self.events.waiting) {
+                let mut bytes = format!("{}\r\n", event.payload.len()).into_bytes();
+                let body = bytes.len() as u32;
+                bytes.extend_from_slice(&event.payload);
+                bytes.extend_from_slice(b"\r\n");
+                let message = Message {
+                    tail: 0,
+                    reply_len: 0,
+                    body,
+                    header_len: 0,
+                    end: bytes.len() as u32,
+                };
+                let run = Run {
+                    bytes: &bytes,
+                    subject: &event.subject,
+                    headers: false,
+                    messages: &[message],
+                };
+                self.route(Space::of(event.account), origin, &run, None, out);
+            }
+            self.tell_failures();
+        }
+    }
+
+    /// The time in ns from the loop's start.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// A time of the loop, RFC 3339.
+    pub(super) fn rfc3339(&self, ns: i128) -> String {
+        let ns = i128::from(self.events.node.start_unix_ms) * 1_000_000 + ns;
+        Timestamp::from_nanosecond(ns).map_or_else(|_| String::new(), |at| at.to_string())
+    }
+
+    /// Now, RFC 3339.
+    pub(super) fn rfc3339_now(&self) -> String {
+        self.rfc3339(i128::from(self.now_ns))
+    }
+
+    /// An id for an event.
+    pub(super) fn event_id(&mut self) -> String {
+        self.events.count += 1;
+        let mut id = [0; ID_LEN];
+        random_digits(b"event", self.seed, self.place, self.events.count, &mut id);
+        String::from_utf8_lossy(&id).into_owned()
+    }
+}
