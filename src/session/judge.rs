@@ -1,7 +1,7 @@
 //! What another snapshot means to a client that is there: whether it is still who it was, what it may do, which of its
 //! subscriptions it keeps. Owns the order of the questions; who may come in is for [`auth`](crate::auth) to say.
 
-use crate::auth::{Authenticator, Denial, DenialReason, Identity, Outcome, violation};
+use crate::auth::{Authenticator, Credential, Denial, DenialReason, Identity, Outcome, violation};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
 use crate::broker::interest::SubId;
@@ -116,10 +116,15 @@ impl Client {
 
     /// It is no longer let in. Whose user has gone is not told why, as in the oracle.
     fn is_nobody(&mut self, broker: &mut Broker, denial: &Denial) -> Flow {
-        let gone = matches!(
-            denial.reason,
-            DenialReason::UnknownUser | DenialReason::UnknownKey
-        );
+        let named = self.identity.as_ref().map(|was| was.credential);
+        let gone = match denial.reason {
+            DenialReason::UnknownUser | DenialReason::UnknownKey => true,
+            // It named nobody: the user who stood in for it has gone.
+            DenialReason::NoCredentials => {
+                matches!(named, Some(Credential::User | Credential::Nkey))
+            }
+            _ => false,
+        };
         if gone {
             log::debug!("{} - {denial}", self.label());
             return Flow::Close(CloseReason::ClientClosed);
