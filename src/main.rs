@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gannet::cli::{self, Flags, Invocation, Output};
-use gannet::config::{self, Config, Loaded};
-use gannet::control::{boot, signals};
+use gannet::control::{boot, read, signals};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,38 +31,15 @@ fn words() -> Result<Vec<String>, String> {
 }
 
 fn run(flags: &Flags) -> Result<ExitCode, String> {
-    let (mut config, source, mut warnings, hints) = match &flags.config_file {
-        None => (Config::default(), None, Vec::new(), Vec::new()),
-        Some(file) => {
-            let loaded = load(file)?;
-            let source = boot::Source {
-                path: file.display().to_string(),
-                digest: loaded.digest,
-            };
-            let warnings = texts(&loaded.warnings);
-            (loaded.config, Some(source), warnings, loaded.hints)
-        }
-    };
-    flags.apply(&mut config);
-    let errors = config.check_start();
-    if !errors.is_empty() {
-        return Err(texts(&errors).join("\n"));
-    }
-    warnings.extend(Flags::warnings(&config));
-    if flags.strict {
-        warnings.extend(lint(&config, hints));
-        if !warnings.is_empty() {
-            return Err(warnings.join("\n"));
-        }
-    }
-    Ok(boot::run(&config, source.as_ref(), &warnings))
+    let ready = read::read(flags).map_err(|problems| problems.join("\n"))?;
+    Ok(boot::run(flags, ready))
 }
 
 /// Says what is wrong with a file, and what is odd. What the oracle calls a warning is an error here, as there.
 fn check_config(file: &Path, strict: bool) -> Result<ExitCode, String> {
-    let loaded = load(file)?;
-    let warnings = texts(&loaded.warnings);
-    let found = lint(&loaded.config, loaded.hints);
+    let loaded = read::load(file).map_err(|problems| problems.join("\n"))?;
+    let warnings = read::texts(&loaded.warnings);
+    let found = read::lint(&loaded.config, loaded.hints);
     if !warnings.is_empty() || (strict && !found.is_empty()) {
         return Err([warnings, found].concat().join("\n"));
     }
@@ -81,22 +57,6 @@ fn check_config(file: &Path, strict: bool) -> Result<ExitCode, String> {
         stderr,
         ..Output::default()
     }))
-}
-
-/// What gannet warns of beyond the oracle, in the order of the files.
-fn lint(config: &Config, mut hints: Vec<config::ConfigError>) -> Vec<String> {
-    hints.extend(config::lint(config));
-    hints.sort_by(|a, b| a.at.cmp(&b.at));
-    texts(&hints)
-}
-
-/// The file's settings, or everything that is wrong with it.
-fn load(file: &Path) -> Result<Loaded, String> {
-    config::load(file, &|name| std::env::var(name).ok()).map_err(|errors| texts(&errors).join("\n"))
-}
-
-fn texts(errors: &[config::ConfigError]) -> Vec<String> {
-    errors.iter().map(ToString::to_string).collect()
 }
 
 fn print(output: &Output) -> ExitCode {

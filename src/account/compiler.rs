@@ -37,12 +37,16 @@ pub fn compile(
         }
     }
     let system = compiler.names.get(system_name(config)).copied();
-    Ok(RoutingTable {
+    let mut table = RoutingTable {
         system,
         accounts: compiler.accounts,
         names: compiler.names,
         unknown: Box::new(AccountTable::new("".into())),
-    })
+    };
+    if let Some(before) = before {
+        table.keep_seats(before);
+    }
+    Ok(table)
 }
 
 fn system_name(config: &Config) -> &str {

@@ -152,12 +152,11 @@ impl RoutingTable {
         self.accounts.is_empty()
     }
 
-    /// Accounts that were there before keep count of their connections: what lives goes on to count.
-    pub fn keep_seats(&mut self, before: &RoutingTable) {
-        for account in &mut self.accounts {
-            if let Some(known) = before.find(&account.name) {
-                account.seats = before.account(known).seats.clone();
-            }
+    /// Accounts that were there before, under the same numbers, keep count of their connections: what lives goes on to
+    /// count.
+    pub(super) fn keep_seats(&mut self, before: &RoutingTable) {
+        for (account, known) in self.accounts.iter_mut().zip(&before.accounts) {
+            account.seats = known.seats.clone();
         }
     }
 

@@ -211,7 +211,7 @@ impl Denial {
     }
 
     /// A denial of the client that sent this.
-    pub(super) fn new(connect: &ConnectOptions, reason: DenialReason) -> Denial {
+    pub fn new(connect: &ConnectOptions, reason: DenialReason) -> Denial {
         let (credential, user) = claimed(connect);
         Denial {
             user: user.into(),

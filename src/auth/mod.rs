@@ -4,6 +4,7 @@
 //! knows nothing of the others. [`Permissions`] says what an identity may do; [`ResponseTracker`] adds what one
 //! connection may do for a while.
 
+mod again;
 pub mod callout;
 pub mod callout_answer;
 mod connection_type;
@@ -20,6 +21,7 @@ pub mod violation;
 mod visitor;
 mod work;
 
+pub use again::Before;
 pub use identity::{Credential, Denial, DenialReason, Identity, Outcome, UserLimits};
 pub use nkey::SignatureWork;
 pub use password::BcryptWork;

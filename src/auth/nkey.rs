@@ -97,6 +97,14 @@ impl SignatureWork {
         }
     }
 
+    pub(super) fn accepted(&self) -> &Identity {
+        &self.accepted
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Verifies; never gives [`Outcome::Work`].
     pub fn run(self) -> Outcome {
         match verifies(&self.key, &self.nonce, &self.signature) {

@@ -80,6 +80,14 @@ pub struct BcryptWork {
 }
 
 impl BcryptWork {
+    pub(super) fn accepted(&self) -> &Identity {
+        &self.accepted
+    }
+
+    pub(super) fn hash(&self) -> &str {
+        &self.hash.0
+    }
+
     /// Computes the hash and compares; never gives [`Outcome::Work`].
     ///
     /// Keeps its thread busy for as long as the hash's cost asks for: about 100 ms at cost 11, twice as long with each

@@ -63,6 +63,16 @@ impl ResponseTracker {
         })
     }
 
+    /// Goes on under other permissions. What may be answered to stays so, if what they say of answers is the same;
+    /// otherwise false, and nothing is done.
+    pub fn go_on(&mut self, permissions: &Arc<Permissions>) -> bool {
+        let same = permissions.responses() == Some(self.limit);
+        if same {
+            self.permissions = Arc::clone(permissions);
+        }
+        same
+    }
+
     /// A message with this reply subject was delivered to the connection at `now_ms`.
     ///
     /// Does nothing for a subject that the lists allow anyway. As with the oracle, a delivery whose reply subject is

@@ -40,6 +40,12 @@ pub fn subscription_lost(pattern: &[u8], queue: Option<&[u8]>, sid: &[u8]) -> St
     format!("{refused} (sid {})", quoted(sid))
 }
 
+/// Log: the same.
+pub fn subscription_lost_log(pattern: &[u8], queue: Option<&[u8]>, sid: &[u8]) -> String {
+    let lost = pattern_and_queue(pattern, queue);
+    format!("Removed sub {lost} (sid {})", quoted(sid))
+}
+
 /// Log: a publish to `subject` was refused.
 pub fn publish_refused_log(subject: &[u8]) -> String {
     format!("Publish Violation - Subject {}", quoted(subject))

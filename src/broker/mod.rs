@@ -370,6 +370,24 @@ impl Broker {
         self.matches_void(conn);
     }
 
+    /// What the client's user may do from now on. What it may answer to stays where the new permissions say the same
+    /// of answers. Subscriptions are looked at one by one: see [`Broker::recheck`].
+    pub fn change_permissions(&mut self, conn: ConnId, permissions: Option<Arc<Permissions>>) {
+        let peer = self.peer(conn);
+        let mut tracker = peer.responses.take();
+        tracker.take_if(|tracker| !permissions.as_ref().is_some_and(|p| tracker.go_on(p)));
+        self.set_permissions(conn, permissions);
+        if tracker.is_some() {
+            self.peer(conn).responses = tracker;
+        }
+    }
+
+    /// What the log calls a connection, while operations are traced.
+    pub fn set_traced(&mut self, conn: ConnId, traced: Option<Box<str>>) {
+        self.peer(conn).traced = traced;
+        self.matches_void(conn);
+    }
+
     /// What cached matches know of a connection has changed.
     fn matches_void(&mut self, conn: ConnId) {
         let peer = self.peer(conn);

@@ -11,6 +11,17 @@ use super::interest::{NONE, Sub, SubId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidSubject;
 
+/// A subscription that has ended because it is no longer allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Its pattern.
+    pub pattern: Box<[u8]>,
+    /// Its queue group.
+    pub queue: Option<Box<[u8]>>,
+    /// The client's name for it.
+    pub sid: Box<[u8]>,
+}
+
 impl Broker {
     /// Adds a subscription. A sid that is in use keeps its first subscription, as in the oracle, whatever
     /// the new one asks for. `filtered` is whether deny rules must be asked on each delivery.
@@ -169,6 +180,40 @@ impl Broker {
             cache.forget(Space::of(account), pattern);
             cache.forget(Space::across(account), pattern);
         }
+    }
+
+    /// The subscriptions of a connection.
+    pub fn subscription_ids(&self, conn: ConnId) -> Vec<SubId> {
+        let peer = self.find_peer(conn);
+        peer.map_or_else(Vec::new, |peer| peer.subs.iter().copied().collect())
+    }
+
+    /// Looks at a subscription under the permissions that its connection has now: ends it where it is no longer
+    /// allowed, and says which it was. One that is another's by now is left alone.
+    pub fn recheck(&mut self, conn: ConnId, id: SubId) -> Option<Lost> {
+        let sub = self.subs.get(id as usize).filter(|sub| sub.conn == conn)?;
+        let peer = self.peers[conn as usize].as_ref().expect("it has one");
+        let permissions = peer.permissions.as_ref()?;
+        let interest = &self.accounts[peer.account.0 as usize];
+        let pattern = interest.pattern(sub.pattern);
+        let queue = (sub.queue != NONE).then(|| interest.queue_name(sub.queue));
+        if permissions.subscribe(pattern, queue).is_allowed() {
+            // Cached matches were voided with the change of the permissions, and are again if this one changes.
+            let filtered = permissions.subscription_needs_filter(pattern, queue);
+            if filtered != sub.filtered {
+                let (account, pattern) = (peer.account, pattern.to_vec());
+                self.subs[id as usize].filtered = filtered;
+                self.interest_changed(account, &pattern);
+            }
+            return None;
+        }
+        let lost = Lost {
+            pattern: pattern.into(),
+            queue: queue.map(Into::into),
+            sid: sub.sid.bytes().into(),
+        };
+        self.remove_sub(id);
+        Some(lost)
     }
 
     /// How many subscriptions a connection has.

@@ -158,7 +158,7 @@ pub static REGISTRY: &[Flag] = &[
             Ok(())
         }),
         group: Group::Server,
-        help: "Signal a running server and exit: stop (kill), quit, term, reopen; pid is an id, a pid file or 12*",
+        help: "Signal a running server and exit: stop (kill), quit, term, reload, reopen; pid is an id, a pid file or 12*",
         default: "",
     },
     Flag {

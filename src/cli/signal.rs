@@ -11,6 +11,8 @@ pub enum SignalCommand {
     Term,
     /// SIGUSR1: open the log file anew.
     Reopen,
+    /// SIGHUP: load the configuration anew.
+    Reload,
 }
 
 /// A parsed `--signal`.
@@ -23,7 +25,7 @@ pub struct SignalRequest {
 }
 
 impl SignalRequest {
-    /// Reads `stop`, `quit=1234`, `reopen=/run/gannet.pid`, `term=*`. `ldm` and `reload` are refused by name.
+    /// Reads `stop`, `quit=1234`, `reload=/run/gannet.pid`, `term=*`. `ldm` is refused by name.
     pub fn parse(text: &str) -> Result<SignalRequest, String> {
         let mut parts = text.split('=');
         let name = parts.next().unwrap_or_default();
@@ -40,7 +42,8 @@ impl SignalRequest {
             "quit" => SignalCommand::Quit,
             "term" => SignalCommand::Term,
             "reopen" => SignalCommand::Reopen,
-            "ldm" | "reload" => {
+            "reload" => SignalCommand::Reload,
+            "ldm" => {
                 return Err(format!(
                     "--signal {name} is not available in {} yet",
                     super::PROGRAM

@@ -181,7 +181,6 @@ fn stray_words_and_late_checks_exit_1() {
             "-p -2",
             "--cluster nats://127.0.0.1:1 -js -m 8222 --https_port 1",
             "--signal foo",
-            "--signal reload=1",
             "--signal ldm",
             "--signal a=b=c=d",
         ],
@@ -210,8 +209,6 @@ fn stray_words_and_late_checks_exit_1() {
                 exit 1 |  | gannet: --cluster is not available in gannet yet / -js is not available in gannet yet / -m is not available in gannet yet / --https_port is not available in gannet yet
             --signal foo
                 exit 1 |  | gannet: unknown signal "foo"
-            --signal reload=1
-                exit 1 |  | gannet: --signal reload is not available in gannet yet
             --signal ldm
                 exit 1 |  | gannet: --signal ldm is not available in gannet yet
             --signal a=b=c=d

@@ -7,6 +7,7 @@ mod accounts_tests;
 pub mod check;
 #[cfg(test)]
 mod cycles_tests;
+pub mod diff;
 mod digest;
 mod duration;
 mod host_port;

@@ -15,6 +15,7 @@ use crate::account::table::RoutingTable;
 use crate::auth::jwt::ServerId;
 use crate::auth::{self, Authenticator};
 use crate::broker::interest::SHARDS_MAX;
+use crate::cli::Flags;
 use crate::config::{Config, Spin};
 use crate::proto::handshake::{COMPATIBLE_VERSION, Info};
 use crate::shard::ring::probe::{self, Kind};
@@ -23,8 +24,11 @@ use crate::shard::{Snapshot, ToShard};
 use super::callout::{self, Callouts};
 use super::log::{FATAL, FLUSH_MAX, Logger};
 use super::process::{self, PortsFile, ServerKeys, UsableCores};
+use super::read::Ready;
+use super::reload::Reloader;
 use super::shards::{self, Plan, Running};
 use super::signals::{self, Event};
+use super::snapshots::Snapshots;
 use super::workers;
 
 /// Connections that may wait to be accepted.
@@ -33,24 +37,15 @@ const BACKLOG: i32 = 4096;
 /// How long shards may take to close their connections when the broker stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// Where a configuration came from, for the log.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The file as named on the command line.
-    pub path: String,
-    /// Its digest.
-    pub digest: String,
-}
-
 /// What the control thread waits for.
 enum Wake {
     Signal(Event),
     ShardEnded(Result<(), String>),
 }
 
-/// Runs the broker until it is told to stop. The exit code is the oracle's.
-pub fn run(config: &Config, source: Option<&Source>, warnings: &[String]) -> ExitCode {
-    let logger = match Logger::start(&config.log) {
+/// Runs the broker until it is told to stop. The exit code is the oracle's. A reload lays the flags over the file anew.
+pub fn run(flags: &Flags, ready: Ready) -> ExitCode {
+    let logger = match Logger::start(&ready.config.log) {
         Ok(logger) => logger,
         Err(error) => {
             eprintln!("{}: {error}", crate::cli::PROGRAM);
@@ -58,7 +53,7 @@ pub fn run(config: &Config, source: Option<&Source>, warnings: &[String]) -> Exi
         }
     };
     logger.install();
-    let code = match serve(config, source, warnings, &logger) {
+    let code = match serve(flags, ready, &logger) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             log::error!(target: FATAL, "{problem}");
@@ -69,22 +64,19 @@ pub fn run(config: &Config, source: Option<&Source>, warnings: &[String]) -> Exi
     code
 }
 
-fn serve(
-    config: &Config,
-    source: Option<&Source>,
-    warnings: &[String],
-    logger: &Logger,
-) -> Result<(), String> {
+fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
+    let config = &ready.config;
     let (wake_in, wakes) = mpsc::channel();
     signals::listen(wake_in.clone(), Wake::Signal)
         .map_err(|error| format!("cannot take signals: {error}"))?;
     let keys = ServerKeys::new();
     let server_id = keys.id();
+    let source = ready.source.as_ref();
     let file = source.map(|source| (source.path.as_str(), source.digest.as_str()));
     for line in process::banner(config, &server_id, file) {
         log::info!("{line}");
     }
-    for warning in warnings {
+    for warning in &ready.warnings {
         log::warn!("{warning}");
     }
     process::raise_open_files();
@@ -99,6 +91,7 @@ fn serve(
         lines,
         jobs,
         ends,
+        node,
         threads,
     } = shards::start(plan, &snapshot)?;
     let callouts = Callouts::start(callout::Node {
@@ -113,13 +106,22 @@ fn serve(
         process::host_port(&config.host, address.port())
     );
     log::info!("Server is ready");
-    let ports_file = write_ports_file(config, address);
+    let mut reloader = Reloader {
+        flags: flags.clone(),
+        ports_file: write_ports_file(config, address),
+        config: ready.config,
+        snapshots: Snapshots::new(snapshot, lines.clone()),
+        lines: lines.clone(),
+        node,
+        logger: logger.clone(),
+        address,
+    };
 
     std::thread::spawn(move || {
         ends.iter()
             .all(|end| wake_in.send(Wake::ShardEnded(end)).is_ok())
     });
-    let outcome = wait(&wakes, logger);
+    let outcome = wait(&wakes, logger, &mut reloader);
     for line in lines.iter() {
         line.tell(ToShard::Stop);
     }
@@ -128,7 +130,7 @@ fn serve(
     {
         std::thread::sleep(Duration::from_millis(1));
     }
-    if let Some(Err(problem)) = ports_file.map(PortsFile::remove) {
+    if let Some(Err(problem)) = reloader.ports_file.map(PortsFile::remove) {
         log::error!("{problem}");
     }
     log::info!("Server Exiting..");
@@ -136,7 +138,7 @@ fn serve(
 }
 
 /// Waits for the order to stop, or for a shard that fails.
-fn wait(wakes: &Receiver<Wake>, logger: &Logger) -> Result<(), String> {
+fn wait(wakes: &Receiver<Wake>, logger: &Logger, reloader: &mut Reloader) -> Result<(), String> {
     for wake in wakes {
         match wake {
             Wake::Signal(event) => {
@@ -147,7 +149,8 @@ fn wait(wakes: &Receiver<Wake>, logger: &Logger) -> Result<(), String> {
                         return Ok(());
                     }
                     Event::ReopenLog => logger.reopen(),
-                    Event::Reload | Event::LameDuck => {
+                    Event::Reload => reloader.reload(),
+                    Event::LameDuck => {
                         log::error!(
                             "{}",
                             event.refusal().unwrap_or("not available in gannet yet")
@@ -309,7 +312,8 @@ fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {
     })
 }
 
-fn write_ports_file(config: &Config, address: SocketAddr) -> Option<PortsFile> {
+/// Writes the ports file, if one is asked for; what goes wrong is logged.
+pub fn write_ports_file(config: &Config, address: SocketAddr) -> Option<PortsFile> {
     let dir = config.ports_file_dir.as_deref()?;
     let program = std::env::args()
         .next()

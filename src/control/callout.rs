@@ -34,6 +34,8 @@ pub struct Question {
     pub shard: usize,
     /// Its connection.
     pub conn: Token,
+    /// Its number for the verdict.
+    pub ticket: u32,
     /// What to ask.
     pub work: CalloutWork,
 }
@@ -209,7 +211,8 @@ impl Asker {
         match self.judge(&open, message) {
             Ok(identity) => {
                 let question = open.question;
-                let verdict = ToShard::Verified(question.conn, Outcome::Accepted(identity));
+                let accepted = Outcome::Accepted(identity);
+                let verdict = ToShard::Verified(question.conn, question.ticket, accepted);
                 self.node.lines[question.shard].tell(verdict);
             }
             Err(why) => {
@@ -268,5 +271,6 @@ impl Asker {
 
 fn deny(node: &Node, question: Question) {
     let verdict = Outcome::Denied(question.work.denied);
-    node.lines[question.shard].tell(ToShard::Verified(question.conn, verdict));
+    let verdict = ToShard::Verified(question.conn, question.ticket, verdict);
+    node.lines[question.shard].tell(verdict);
 }

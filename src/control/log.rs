@@ -95,6 +95,14 @@ impl Logger {
         let _ = self.queue.try_send(Message::Wake);
     }
 
+    /// Lets the log go elsewhere from now on: what was logged before still goes where it went.
+    pub fn put(&self, output: Prepared) {
+        let message = Message::Output(Box::new(output.0));
+        if !self.send_until(message, Instant::now() + FLUSH_MAX) {
+            log::error!("The log stays where it is: its output does not move");
+        }
+    }
+
     /// Waits until all that was logged before is written, at most `patience`. Returns whether it is.
     /// For the end of the process; a shard never calls it.
     pub fn flush(&self, patience: Duration) -> bool {
@@ -166,6 +174,19 @@ impl Logger {
     }
 }
 
+/// An output of the log that has been opened and not been written to yet.
+pub struct Prepared(Sink);
+
+impl Prepared {
+    /// Opens what `logging` asks for.
+    ///
+    /// # Errors
+    /// The log file cannot be opened, with its path in the text.
+    pub fn open(logging: &Logging) -> io::Result<Prepared> {
+        Sink::open(logging, std::process::id()).map(Prepared)
+    }
+}
+
 impl log::Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target();
@@ -196,6 +217,8 @@ enum Message {
     Line(Line),
     /// Answer when all before is written.
     Flush(SyncSender<()>),
+    /// Write there from now on.
+    Output(Box<Sink>),
     /// Look at [`Shared`].
     Wake,
 }
@@ -226,6 +249,10 @@ fn run(messages: &Receiver<Message>, mut sink: Sink, shared: &Shared) {
                     sink.line(&line);
                 }
                 Message::Flush(done) => flushed.push(done),
+                Message::Output(output) => {
+                    sink.flush();
+                    sink = *output;
+                }
                 Message::Wake => {}
             }
             if sink.buffered_bytes() >= BATCH_BYTES_MAX {

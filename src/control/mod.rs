@@ -5,6 +5,8 @@ pub mod bus;
 pub mod callout;
 pub mod log;
 pub mod process;
+pub mod read;
+pub mod reload;
 pub mod shards;
 pub mod signals;
 pub mod snapshots;

@@ -42,6 +42,8 @@ pub struct Running {
     pub jobs: Receiver<VerifyJob>,
     /// A shard's end, with its error if it failed.
     pub ends: Receiver<Result<(), String>>,
+    /// What they share.
+    pub node: Arc<Node>,
     /// Their threads.
     pub threads: Vec<JoinHandle<()>>,
 }
@@ -126,6 +128,7 @@ pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, String> {
         lines: Arc::new(lines.collect()),
         jobs,
         ends,
+        node,
         threads,
     })
 }

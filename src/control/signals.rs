@@ -44,11 +44,8 @@ impl Event {
     /// The log line that refuses it, for what gannet cannot do yet.
     pub fn refusal(self) -> Option<&'static str> {
         match self {
-            Event::Reload => {
-                Some("Failed to reload server configuration: reload is not available in gannet yet")
-            }
             Event::LameDuck => Some("Lame duck mode is not available in gannet yet"),
-            Event::Interrupt | Event::Terminate | Event::ReopenLog => None,
+            Event::Interrupt | Event::Terminate | Event::ReopenLog | Event::Reload => None,
         }
     }
 
@@ -97,6 +94,7 @@ pub fn send(request: &SignalRequest) -> Result<(), String> {
         SignalCommand::Quit => (Signal::INT, "quit"),
         SignalCommand::Term => (Signal::TERM, "term"),
         SignalCommand::Reopen => (Signal::USR1, "reopen"),
+        SignalCommand::Reload => (Signal::HUP, "reload"),
     };
     let expression = request.process.as_deref().map(read_if_file);
     let running = || running_servers(Path::new("/proc"), std::process::id());
@@ -296,7 +294,7 @@ mod tests {
             .filter(|line| line.starts_with("event "))
             .collect();
         expect![[r#"
-            event Reload | Trapped "hangup" signal | Failed to reload server configuration: reload is not available in gannet yet
+            event Reload | Trapped "hangup" signal | -
             event Interrupt | Trapped "interrupt" signal | -
             event Terminate | Trapped "terminated" signal | -
             event ReopenLog | Trapped "user defined signal 1" signal | -

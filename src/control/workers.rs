@@ -75,14 +75,20 @@ fn give_way(number: usize) {
 fn work(jobs: &Mutex<Receiver<VerifyJob>>, lines: &[ShardLine], callouts: &Callouts) {
     loop {
         let next = jobs.lock().expect("no worker panics with the lock").recv();
-        let Ok(VerifyJob { shard, conn, work }) = next else {
+        let Ok(job) = next else {
             return;
         };
-        match work.run() {
+        let (shard, conn, ticket) = (job.shard, job.conn, job.ticket);
+        match job.work.run() {
             Ok(outcome) => {
-                lines[shard].tell(ToShard::Verified(conn, outcome));
+                lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
             }
-            Err(work) => callouts.ask(Question { shard, conn, work }),
+            Err(work) => callouts.ask(Question {
+                shard,
+                conn,
+                ticket,
+                work,
+            }),
         }
     }
 }

@@ -44,6 +44,16 @@ pub struct Client {
     pub(super) connected: bool,
     /// The snapshot it was judged by last.
     pub(super) judged: u64,
+    /// The snapshot under which a verdict was asked for last.
+    pub(super) asked_under: u64,
+    /// Which verdict it waits for: one with another number is on something that no longer matters.
+    pub(super) ticket: u32,
+    /// What was asked for last is for a callout service to say.
+    pub(super) asks_service: bool,
+    /// A callout service has let it in.
+    pub(super) by_service: bool,
+    /// It was let in, and a verdict on whether it still may be is on its way.
+    pub(super) in_doubt: bool,
     pub(super) first_pong_sent: bool,
     pub(super) options: Box<ConnectOptions>,
     pub(super) identity: Option<Box<Identity>>,
@@ -112,6 +122,11 @@ impl Client {
             },
             connected: false,
             judged: context.snapshot,
+            asked_under: context.snapshot,
+            ticket: 0,
+            asks_service: false,
+            by_service: false,
+            in_doubt: false,
             first_pong_sent: false,
             options: Box::default(),
             identity: None,
@@ -159,6 +174,11 @@ impl Client {
             phase: Phase::Member,
             connected: true,
             judged: context.snapshot,
+            asked_under: context.snapshot,
+            ticket: 0,
+            asks_service: false,
+            by_service: false,
+            in_doubt: false,
             first_pong_sent: true,
             options: Box::new(options),
             identity: None,

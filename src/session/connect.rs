@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// What the client presents.
-    fn visitor(&self) -> Visitor<'_> {
+    pub(super) fn visitor(&self) -> Visitor<'_> {
         Visitor {
             connect: &self.options,
             nonce: &self.nonce,
@@ -63,7 +63,7 @@ impl Client {
                 flow => Some(flow),
             },
             Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
-            Outcome::Work(work) => Some(self.verify(work)),
+            Outcome::Work(work) => Some(self.verify(context, work)),
         }
     }
 
@@ -78,34 +78,89 @@ impl Client {
         if std::mem::replace(&mut self.connected, true) {
             broker.unsubscribe_all(self.conn);
         }
-        match context.authenticator.begin(&self.visitor()) {
+        // A verdict on what it said before no longer matters.
+        self.ticket = self.ticket.wrapping_add(1);
+        (self.in_doubt, self.by_service) = (false, false);
+        let outcome = context.authenticator.begin(&self.visitor());
+        self.received_verdict(context, broker, outcome)
+    }
+
+    /// Has credentials verified off the shard.
+    pub(super) fn ask(&mut self, context: &Context, work: Box<Work>) -> Flow {
+        self.asked_under = context.snapshot;
+        self.ticket = self.ticket.wrapping_add(1);
+        self.asks_service = matches!(*work, Work::Callout(_));
+        Flow::Verify(work)
+    }
+
+    /// The number of the verdict it waits for.
+    pub fn ticket(&self) -> u32 {
+        self.ticket
+    }
+
+    /// Whether it takes nothing before a verdict.
+    pub fn awaits_verdict(&self) -> bool {
+        matches!(self.phase, Phase::Verifying | Phase::Asking)
+    }
+
+    /// The verdict on credentials that were verified off the shard. What came meanwhile is taken by
+    /// [`Client::resume`] afterwards. A verdict with another ticket than the last changes nothing.
+    pub fn verified(
+        &mut self,
+        context: &Context,
+        broker: &mut Broker,
+        ticket: u32,
+        outcome: Outcome,
+    ) -> Flow {
+        if ticket != self.ticket {
+            return Flow::Continue;
+        }
+        let stale = self.asked_under != context.snapshot;
+        if self.phase == Phase::Member {
+            return match stale {
+                true => self.judge_again(context, broker),
+                false => {
+                    let outcome = self.go_on(context, outcome);
+                    self.confirmed(context, broker, outcome)
+                }
+            };
+        }
+        // Another snapshot may have come meanwhile: what it was measured against may have changed.
+        let outcome = match stale {
+            true => context.authenticator.begin(&self.visitor()),
+            false => self.go_on(context, outcome),
+        };
+        self.received_verdict(context, broker, outcome)
+    }
+
+    fn go_on(&mut self, context: &Context, outcome: Outcome) -> Outcome {
+        self.by_service = self.asks_service;
+        match self.asks_service {
+            true => outcome,
+            false => context.authenticator.go_on(&self.visitor(), outcome),
+        }
+    }
+
+    fn received_verdict(
+        &mut self,
+        context: &Context,
+        broker: &mut Broker,
+        outcome: Outcome,
+    ) -> Flow {
+        match outcome {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
             Outcome::Denied(denial) => self.denied(broker, &denial),
-            Outcome::Work(work) => self.verify(work),
+            Outcome::Work(work) => self.verify(context, work),
         }
     }
 
     /// Waits for what `work` comes to.
-    fn verify(&mut self, work: Box<Work>) -> Flow {
+    fn verify(&mut self, context: &Context, work: Box<Work>) -> Flow {
         self.phase = match *work {
             Work::Callout(_) => Phase::Asking,
             _ => Phase::Verifying,
         };
-        Flow::Verify(work)
-    }
-
-    /// The verdict on credentials that were verified off the shard. What came meanwhile is taken by
-    /// [`Client::resume`] afterwards.
-    pub fn verified(&mut self, context: &Context, broker: &mut Broker, outcome: Outcome) -> Flow {
-        let outcome = match self.phase {
-            Phase::Asking => outcome,
-            _ => context.authenticator.go_on(&self.visitor(), outcome),
-        };
-        match outcome {
-            Outcome::Accepted(identity) => self.welcome(context, broker, identity),
-            Outcome::Denied(denial) => self.denied(broker, &denial),
-            Outcome::Work(work) => self.verify(work),
-        }
+        self.ask(context, work)
     }
 
     fn welcome(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
@@ -116,10 +171,7 @@ impl Client {
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);
         self.headers = headers;
-        self.one_by_one = self.options.verbose
-            || self.options.pedantic
-            || context.trace
-            || broker.peer(self.conn).responses.is_some();
+        self.one_by_one = self.takes_one_by_one(context, broker);
         match self.options.check(context.info.headers) {
             Ok(()) => {
                 self.say_ok(broker);
@@ -135,6 +187,14 @@ impl Client {
                 })
             }
         }
+    }
+
+    /// Whether something may be said of each single message.
+    pub(super) fn takes_one_by_one(&self, context: &Context, broker: &mut Broker) -> bool {
+        self.options.verbose
+            || self.options.pedantic
+            || context.trace
+            || broker.peer(self.conn).responses.is_some()
     }
 
     /// Makes the client a member of its account.
@@ -191,7 +251,7 @@ impl Client {
     }
 
     #[cold]
-    fn denied(&self, broker: &mut Broker, denial: &Denial) -> Flow {
+    pub(super) fn denied(&self, broker: &mut Broker, denial: &Denial) -> Flow {
         log::error!("{} - {denial}", self.label());
         self.say_error(broker, denial.text());
         Flow::Close(CloseReason::AuthenticationFailure)

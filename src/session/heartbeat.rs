@@ -59,6 +59,11 @@ impl Heartbeat {
         self.heard_ms = now_ms;
     }
 
+    /// It must authenticate in time, from now on.
+    pub fn hurry(&mut self, context: &Context) {
+        self.auth_due_ms = Some(context.now_ms + context.auth_timeout_ms);
+    }
+
     /// CONNECT came: no hurry any more, and the round trip is measured soon. `jitter` is below 1,000 (thousandths).
     pub fn connected(&mut self, context: &Context, jitter: u64) {
         self.auth_due_ms = None;

@@ -1,22 +1,164 @@
-//! What another snapshot means to a client that is there. Owns the order of the questions; who may come in is for
-//! [`auth`](crate::auth) to say.
+//! What another snapshot means to a client that is there: whether it is still who it was, what it may do, which of its
+//! subscriptions it keeps. Owns the order of the questions; who may come in is for [`auth`](crate::auth) to say.
 
+use crate::auth::{
+    Authenticator, Before, Credential, Denial, DenialReason, Identity, Outcome, violation,
+};
 use crate::broker::Broker;
+use crate::broker::effect::CloseReason;
+use crate::broker::interest::SubId;
 
-use super::client::Client;
+use super::client::{Client, Phase};
 use super::{Context, Flow};
 
 impl Client {
-    /// Whether it has been judged by the snapshot in force.
+    /// The number of the snapshot it was judged by last.
     #[inline]
-    pub fn is_judged(&self, context: &Context) -> bool {
-        self.judged == context.snapshot
+    pub fn judged(&self) -> u64 {
+        self.judged
     }
 
-    /// Judges it by the snapshot in force.
-    pub fn judge(&mut self, context: &Context, broker: &mut Broker) -> Flow {
+    /// Judges it by the snapshot in force. `before` is what let it in, if that is still known: what was proven to it
+    /// need not be proven again. Where credentials must be verified off the shard the client goes on meanwhile.
+    pub fn judge(
+        &mut self,
+        context: &Context,
+        broker: &mut Broker,
+        before: Option<&Authenticator>,
+    ) -> Flow {
         self.judged = context.snapshot;
+        self.trace_again(context, broker);
         broker.account_again(self.conn);
+        if self.is_internal() || self.phase != Phase::Member {
+            // Who has not come in yet is judged when it does.
+            return Flow::Continue;
+        }
+        if !self.connected {
+            return self.judge_silent(context, broker);
+        }
+        let identity = self.identity.as_deref().filter(|_| !self.in_doubt);
+        let before = before
+            .zip(identity)
+            .map(|(authenticator, identity)| Before {
+                authenticator,
+                identity,
+                by_service: self.by_service,
+            });
+        match context.authenticator.again(&self.visitor(), before) {
+            Outcome::Work(work) => {
+                let still = match work.accepted().cloned() {
+                    Some(identity) => self.is_still(context, broker, identity),
+                    None => Flow::Continue,
+                };
+                // One verdict at a time: the one that is on its way is followed by another.
+                match (still, std::mem::replace(&mut self.in_doubt, true)) {
+                    (Flow::Continue, false) => self.ask(context, work),
+                    (flow, _) => flow,
+                }
+            }
+            outcome => self.confirmed(context, broker, outcome),
+        }
+    }
+
+    /// Judges it by the snapshot in force, whatever it has proven before: a verdict by another one has come.
+    pub(super) fn judge_again(&mut self, context: &Context, broker: &mut Broker) -> Flow {
+        self.in_doubt = false;
+        self.judge(context, broker, None)
+    }
+
+    /// The verdict on a client that has been let in before.
+    pub(super) fn confirmed(
+        &mut self,
+        context: &Context,
+        broker: &mut Broker,
+        outcome: Outcome,
+    ) -> Flow {
+        self.in_doubt = false;
+        match outcome {
+            Outcome::Accepted(identity) => self.is_still(context, broker, identity),
+            Outcome::Denied(denial) => self.is_nobody(broker, &denial),
+            Outcome::Work(work) => {
+                self.in_doubt = true;
+                self.ask(context, work)
+            }
+        }
+    }
+
+    /// Has said no CONNECT where none was asked for. Now it has to, unless it has used what was open.
+    fn judge_silent(&mut self, context: &Context, broker: &mut Broker) -> Flow {
+        if !context.authenticator.expects_connect() {
+            return Flow::Continue;
+        }
+        if broker.subscriptions_of(self.conn) > 0 {
+            let denial = Denial::new(&self.options, DenialReason::NoCredentials);
+            return self.denied(broker, &denial);
+        }
+        self.phase = Phase::Stranger;
+        self.heartbeat.hurry(context);
         Flow::Continue
+    }
+
+    /// It is still let in, as this identity. One that would be in another account has to come again, as in the oracle.
+    fn is_still(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
+        let was = self.identity.as_ref().map(|was| &was.account);
+        if was.is_some_and(|was| *was != identity.account) {
+            log::debug!("{} - its user is in another account now", self.label());
+            return Flow::Close(CloseReason::ClientClosed);
+        }
+        if !broker.set_account(self.conn, &identity.account) {
+            log::debug!("{} - its account has gone", self.label());
+            return Flow::Close(CloseReason::ClientClosed);
+        }
+        self.heartbeat.expires(context, identity.expires);
+        broker.change_permissions(self.conn, identity.permissions.clone());
+        self.one_by_one = self.takes_one_by_one(context, broker);
+        self.identity = Some(Box::new(identity));
+        self.apply_limits(context, broker)
+    }
+
+    /// It is no longer let in. Whose user has gone is not told why, as in the oracle.
+    fn is_nobody(&mut self, broker: &mut Broker, denial: &Denial) -> Flow {
+        let named = self.identity.as_ref().map(|was| was.credential);
+        let gone = match denial.reason {
+            DenialReason::UnknownUser | DenialReason::UnknownKey => true,
+            // It named nobody: the user who stood in for it has gone.
+            DenialReason::NoCredentials => {
+                matches!(named, Some(Credential::User | Credential::Nkey))
+            }
+            _ => false,
+        };
+        if gone {
+            log::debug!("{} - {denial}", self.label());
+            return Flow::Close(CloseReason::ClientClosed);
+        }
+        self.denied(broker, denial)
+    }
+
+    /// Operations are traced from now on, or no longer.
+    fn trace_again(&mut self, context: &Context, broker: &mut Broker) {
+        let traced = context.trace && !self.is_internal();
+        if broker.peer(self.conn).traced.is_some() != traced {
+            broker.set_traced(self.conn, traced.then(|| self.label().into()));
+            if self.connected && self.phase == Phase::Member && !self.is_internal() {
+                self.one_by_one = self.takes_one_by_one(context, broker);
+            }
+        }
+    }
+
+    /// Looks at one of its subscriptions under changed permissions: it goes where it is no longer allowed.
+    pub fn judge_subscription(&self, broker: &mut Broker, id: SubId) {
+        let Some(lost) = broker.recheck(self.conn, id) else {
+            return;
+        };
+        let queue = lost.queue.as_deref();
+        let text = violation::subscription_lost(&lost.pattern, queue, &lost.sid);
+        self.say_error(broker, &text);
+        let removed = violation::subscription_lost_log(&lost.pattern, queue, &lost.sid);
+        let who = self.identity.as_ref().map(|identity| identity.label());
+        log::info!(
+            "{} - {removed} for {} - not authorized",
+            self.label(),
+            who.unwrap_or_default()
+        );
     }
 }

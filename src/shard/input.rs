@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::TryRecvError;
 
+use crate::auth::Outcome;
 use crate::broker::effect::{CloseReason, ConnId, Effect, Origin};
 use crate::session::Flow;
 
@@ -50,6 +51,9 @@ impl<R: Ring> Shard<R> {
     fn received(&mut self, conn: ConnId, bytes: &Lent) {
         if !self.judging.is_done() {
             self.judge(conn);
+            if self.connections.try_get(conn).is_none() {
+                return;
+            }
         }
         let connection = self.connections.get(conn);
         if connection.closing.is_some() {
@@ -91,10 +95,14 @@ impl<R: Ring> Shard<R> {
                 self.awaiting_mesh.push(self.connections.wires.token(conn));
             }
             Flow::Verify(work) => {
-                self.park(conn, Parked::Verifying);
+                // Who has been let in before goes on until the verdict.
+                if self.connections.get(conn).client.awaits_verdict() {
+                    self.park(conn, Parked::Verifying);
+                }
                 let job = VerifyJob {
                     shard: self.index,
                     conn: self.connections.wires.token(conn),
+                    ticket: self.connections.get(conn).client.ticket(),
                     work,
                 };
                 if self.jobs.send(job).is_err() {
@@ -279,28 +287,36 @@ impl<R: Ring> Shard<R> {
         }
     }
 
+    /// A verdict on the credentials of a connection.
+    fn verified(&mut self, token: Token, ticket: u32, outcome: Outcome) {
+        let Some(conn) = self.connections.find(token) else {
+            return;
+        };
+        let connection = self.connections.get(conn);
+        if connection.closing.is_some() {
+            return;
+        }
+        let parked = connection.parked == Some(Parked::Verifying);
+        let (context, broker) = (&self.context, &mut self.broker);
+        match connection.client.verified(context, broker, ticket, outcome) {
+            Flow::Continue if !parked || connection.client.awaits_verdict() => {}
+            Flow::Continue => {
+                self.follow(conn, Flow::Continue);
+                self.unpark(token);
+            }
+            flow => self.follow(conn, flow),
+        }
+    }
+
     fn read_inbox(&mut self) {
         loop {
             match self.inbox.try_recv() {
-                Ok(ToShard::Verified(token, outcome)) => {
-                    let Some(conn) = self.connections.find(token) else {
-                        continue;
-                    };
-                    let connection = self.connections.get(conn);
-                    if connection.closing.is_some() {
-                        continue;
-                    }
-                    let flow = connection
-                        .client
-                        .verified(&self.context, &mut self.broker, outcome);
-                    let go_on = matches!(flow, Flow::Continue);
-                    self.follow(conn, flow);
-                    if go_on {
-                        self.unpark(token);
-                    }
+                Ok(ToShard::Verified(token, ticket, outcome)) => {
+                    self.verified(token, ticket, outcome);
                 }
                 Ok(ToShard::Internal { socket, account }) => self.adopt_internal(socket, &account),
                 Ok(ToShard::Swap(swap)) => self.swap(swap),
+                Ok(ToShard::Shed(count)) => self.shed(count),
                 Ok(ToShard::Stop) => self.stop(),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }

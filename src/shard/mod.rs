@@ -63,6 +63,8 @@ pub struct VerifyJob {
     pub shard: usize,
     /// For which connection.
     pub conn: Token,
+    /// Its number for the verdict.
+    pub ticket: u32,
     /// The slow part.
     pub work: Box<Work>,
 }
@@ -70,8 +72,8 @@ pub struct VerifyJob {
 /// What others tell a shard, besides the mesh.
 #[derive(Debug)]
 pub enum ToShard {
-    /// The verdict on a connection's credentials.
-    Verified(Token, Outcome),
+    /// The verdict on a connection's credentials, under the number it was asked for by.
+    Verified(Token, u32, Outcome),
     /// A connection of the broker itself.
     Internal {
         /// The shard's end; does not block.
@@ -81,6 +83,8 @@ pub enum ToShard {
     },
     /// Go on under another snapshot.
     Swap(Swap),
+    /// Close so many connections, the newest first: there are more than `max_connections` allows from now on.
+    Shed(usize),
     /// Close everything and end.
     Stop,
 }

@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use crate::broker::effect::ConnId;
+use crate::broker::effect::{CloseReason, ConnId};
+use crate::broker::interest::SubId;
 use crate::session::{Flow, Snapshot};
 
 use super::ring::{Ring, Token};
 use super::{Shard, Swap};
 
-/// Connections judged in a turn: few enough that nobody waits for them.
+/// Connections and subscriptions judged in a turn: few enough that nobody waits for them.
 const JUDGED_A_TURN: usize = 256;
 
 /// What a change of snapshots has left to do.
@@ -19,6 +20,8 @@ const JUDGED_A_TURN: usize = 256;
 pub struct Judging {
     /// Connections to judge; some may have been judged meanwhile, or have gone.
     queue: VecDeque<Token>,
+    /// Subscriptions to look at, of connections that have been judged; some may have ended meanwhile.
+    subscriptions: Vec<(Token, Vec<SubId>)>,
     /// Snapshots that connections are still under, oldest first, and where they go afterwards.
     retired: Vec<(Arc<Snapshot>, Sender<Arc<Snapshot>>)>,
 }
@@ -26,7 +29,24 @@ pub struct Judging {
 impl Judging {
     /// Nothing left?
     pub fn is_done(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.subscriptions.is_empty()
+    }
+
+    /// A snapshot that was in force before.
+    fn before(&self, number: u64) -> Option<&Snapshot> {
+        let mut retired = self.retired.iter().map(|(snapshot, _)| &**snapshot);
+        retired.find(|snapshot| snapshot.number == number)
+    }
+
+    /// The next subscription to look at.
+    fn next_subscription(&mut self) -> Option<(Token, SubId)> {
+        loop {
+            let (token, ids) = self.subscriptions.last_mut()?;
+            match ids.pop() {
+                Some(id) => return Some((*token, id)),
+                None => drop(self.subscriptions.pop()),
+            }
+        }
     }
 
     /// Gives the old snapshots back to whom frees them.
@@ -64,13 +84,16 @@ impl<R: Ring> Shard<R> {
             return;
         }
         for _ in 0..JUDGED_A_TURN {
-            let Some(token) = self.judging.queue.pop_front() else {
+            if let Some((token, id)) = self.judging.next_subscription() {
+                self.judge_subscription(token, id);
+            } else if let Some(token) = self.judging.queue.pop_front() {
+                if let Some(conn) = self.connections.find(token) {
+                    self.judge(conn);
+                }
+            } else {
                 break;
-            };
-            if let Some(conn) = self.connections.find(token) {
-                self.judge(conn);
-                self.obey();
             }
+            self.obey();
         }
         if self.judging.is_done() {
             self.judging.finish();
@@ -83,16 +106,54 @@ impl<R: Ring> Shard<R> {
             connections,
             broker,
             context,
+            judging,
             ..
         } = self;
+        let token = connections.wires.token(conn);
         let connection = connections.get(conn);
-        if connection.closing.is_some() || connection.client.is_judged(context) {
+        let judged = connection.client.judged();
+        if connection.closing.is_some() || judged == context.snapshot {
             return;
         }
-        match connection.client.judge(context, broker) {
+        let before = judging.before(judged).map(|before| &*before.authenticator);
+        let flow = connection.client.judge(context, broker, before);
+        if !matches!(flow, Flow::Close(_)) && broker.peer(conn).permissions.is_some() {
+            let ids = broker.subscription_ids(conn);
+            judging.subscriptions.push((token, ids));
+        }
+        match flow {
             // It goes on as it was, parked or not.
-            Flow::Continue => {}
+            Flow::Continue => self.schedule(conn),
             flow => self.follow(conn, flow),
+        }
+    }
+
+    fn judge_subscription(&mut self, token: Token, id: SubId) {
+        let Some(conn) = self.connections.find(token) else {
+            return;
+        };
+        let connection = self.connections.get(conn);
+        if connection.closing.is_none() {
+            connection.client.judge_subscription(&mut self.broker, id);
+        }
+    }
+
+    /// Closes the `count` connections of clients that came last: there may no longer be as many.
+    pub(super) fn shed(&mut self, count: usize) {
+        let mut clients: Vec<(u64, ConnId)> = Vec::new();
+        for conn in self.connections.ids() {
+            let connection = self.connections.get(conn);
+            if connection.closing.is_none() && !connection.client.is_internal() {
+                clients.push((connection.client.id, conn));
+            }
+        }
+        clients.sort_unstable_by(|one, other| other.cmp(one));
+        for (_, conn) in clients.into_iter().take(count) {
+            let client = &self.connections.get(conn).client;
+            log::error!("{} - maximum connections exceeded", client.label());
+            self.broker
+                .push(conn, b"-ERR 'maximum connections exceeded'\r\n");
+            self.start_close(conn, CloseReason::MaxConnectionsExceeded);
         }
     }
 }

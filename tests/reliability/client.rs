@@ -28,6 +28,8 @@ pub struct Message {
     pub subject: String,
     /// The subscription.
     pub sid: u64,
+    /// Where an answer goes; empty if nowhere.
+    pub reply: String,
     /// Headers, if any, and payload.
     pub body: Vec<u8>,
 }
@@ -178,8 +180,11 @@ impl Client {
         self.reader.read_exact(&mut body).expect("a whole message");
         assert_eq!(&body[len..], b"\r\n", "the end of {line:?}");
         body.truncate(len);
+        let sizes = if words[0] == "HMSG" { 2 } else { 1 };
+        let reply = words[3..words.len() - sizes].first();
         Message {
             subject: words[1].to_string(),
+            reply: reply.map_or_else(String::new, ToString::to_string),
             sid: words[2].parse().expect("a sid"),
             body,
         }

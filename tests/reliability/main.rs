@@ -4,5 +4,6 @@
 mod churn;
 mod client;
 mod delivery;
+mod reload;
 mod server;
 mod stalls;

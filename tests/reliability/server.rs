@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Upper bound of every wait, only there to turn a hang into a failure.
@@ -59,6 +60,21 @@ impl Server {
         });
         server.port = server.read_port();
         server
+    }
+
+    /// Rewrites the configuration file of a server that was started with one, and waits until it is in force.
+    pub fn reload(&mut self, config: &str) {
+        const TAKEN: &str = "Reloaded server configuration";
+        let before = self.log().matches(TAKEN).count();
+        let file = self.directory.path().join("server.conf");
+        fs::write(&file, config).expect("the configuration is written");
+        let sent = kill_process(Pid::from_child(&self.child), Signal::HUP);
+        sent.expect("the server runs");
+        self.wait_until("the configuration is taken", |server| {
+            let log = server.log();
+            assert!(!log.contains("Failed to reload"), "{log}");
+            log.matches(TAKEN).count() > before
+        });
     }
 
     /// Open descriptors of the process.

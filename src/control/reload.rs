@@ -1,0 +1,160 @@
+//! Reload: reads the configuration again and puts it into force as a whole, or leaves everything as it is. Owns the
+//! configuration in force and the files that belong to it; what may change is for [`diff`] to say.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::cli::Flags;
+use crate::config::Config;
+use crate::config::diff::{ReloadPlan, diff};
+use crate::shard::{Node, Snapshot, ToShard};
+
+use super::boot;
+use super::log::{Logger, Prepared};
+use super::process::{self, PortsFile};
+use super::read::{self, Ready};
+use super::snapshots::Snapshots;
+use super::workers::ShardLine;
+
+/// The configuration in force, and all that a change of it touches.
+pub struct Reloader {
+    /// The command line: it wins over every file.
+    pub flags: Flags,
+    /// What is in force.
+    pub config: Config,
+    /// What the shards run on.
+    pub snapshots: Snapshots,
+    /// The shards.
+    pub lines: Arc<Vec<ShardLine>>,
+    /// What all shards share.
+    pub node: Arc<Node>,
+    /// The log.
+    pub logger: Logger,
+    /// Where clients are listened for.
+    pub address: SocketAddr,
+    /// The ports file, if there is one.
+    pub ports_file: Option<PortsFile>,
+}
+
+/// A change that nothing speaks against.
+struct Change {
+    ready: Ready,
+    plan: ReloadPlan,
+    snapshot: Snapshot,
+    output: Option<Prepared>,
+}
+
+impl Reloader {
+    /// Reloads; the log tells the outcome in the oracle's words.
+    pub fn reload(&mut self) {
+        match self.prepare() {
+            Ok(change) => self.apply(change),
+            Err(problems) => {
+                let problems = problems.join("; ");
+                log::error!("Failed to reload server configuration: {problems}");
+            }
+        }
+    }
+
+    /// Everything that can fail.
+    fn prepare(&self) -> Result<Change, Vec<String>> {
+        if self.flags.config_file.is_none() {
+            let text = "can only reload config when a file is provided using -c or --config";
+            return Err(vec![text.into()]);
+        }
+        let ready = read::read(&self.flags)?;
+        let config = &ready.config;
+        let plan = diff(&self.config, config).map_err(|errors| read::texts(&errors))?;
+        let before = self.snapshots.current();
+        let server_id = before.info.server_id.clone();
+        let snapshot = boot::snapshot(config, server_id, self.address, Some(&before.table))
+            .map_err(|problem| vec![problem])?;
+        let output = match plan.log_output {
+            true => Some(Prepared::open(&config.log).map_err(|error| vec![error.to_string()])?),
+            false => None,
+        };
+        Ok(Change {
+            ready,
+            plan,
+            snapshot,
+            output,
+        })
+    }
+
+    fn apply(&mut self, change: Change) {
+        let Change {
+            ready,
+            plan,
+            snapshot,
+            output,
+        } = change;
+        for warning in &ready.warnings {
+            log::warn!("{warning}");
+        }
+        for line in &plan.told {
+            log::info!("{line}");
+        }
+        if plan.log_levels {
+            self.logger.set_levels(&ready.config.log);
+        }
+        if let Some(output) = output {
+            self.logger.put(output);
+        }
+        self.files(&plan, &ready.config);
+        self.snapshots.publish(snapshot);
+        if plan.fewer_connections {
+            self.shed(ready.config.limits.connections_max);
+        }
+        self.config = ready.config;
+        let digest = ready
+            .source
+            .map_or_else(String::new, |source| source.digest);
+        log::info!("Reloaded server configuration ({digest})");
+    }
+
+    /// Files beside the log. What cannot be written is told, and keeps nothing back.
+    fn files(&mut self, plan: &ReloadPlan, config: &Config) {
+        if let (true, Some(path)) = (plan.pid_file, &config.pid_file)
+            && let Err(problem) = process::write_pid_file(path, std::process::id())
+        {
+            log::error!("Failed to write pidfile: {problem}");
+        }
+        if plan.ports_file {
+            if let Some(Err(problem)) = self.ports_file.take().map(PortsFile::remove) {
+                log::error!("{problem}");
+            }
+            self.ports_file = boot::write_ports_file(config, self.address);
+        }
+    }
+
+    /// Closes connections until there are no more than may be: where most are, the newest of them.
+    fn shed(&self, connections_max: i64) {
+        let counts = self
+            .node
+            .connections
+            .iter()
+            .map(|count| count.load(Relaxed) as usize);
+        let mut left: Vec<usize> = counts.collect();
+        let max = usize::try_from(connections_max).unwrap_or(0);
+        let surplus = left.iter().sum::<usize>().saturating_sub(max);
+        let mut shed = vec![0; left.len()];
+        for _ in 0..surplus {
+            let fullest = (0..left.len()).max_by_key(|shard| left[*shard]);
+            let fullest = fullest.expect("at least one shard");
+            left[fullest] -= 1;
+            shed[fullest] += 1;
+        }
+        for (line, count) in self
+            .lines
+            .iter()
+            .zip(&shed)
+            .filter(|(_, count)| **count > 0)
+        {
+            line.tell(ToShard::Shed(*count));
+        }
+        if surplus > 0 {
+            log::info!("Closed {surplus} connections to fall within max_connections");
+        }
+    }
+}
