@@ -218,7 +218,8 @@ impl Client {
                 Refusal::Mapped(subject) => self.refused_subject(broker, subject),
                 Refusal::Reply => {
                     let reply = run.reply(message);
-                    log::error!("{} - {}", self.label(), violation::reply_refused_log(reply));
+                    let text = violation::reply_refused_log(reply);
+                    self.log_violation(&text, violation::RESERVED);
                     self.say_error(broker, &violation::reply_refused(reply));
                 }
             }
@@ -226,8 +227,9 @@ impl Client {
     }
 
     fn refused_subject(&self, broker: &mut Broker, subject: &[u8]) {
-        let text = violation::publish_refused_log(subject);
-        log::error!("{} - {text}", self.label());
+        let permissions = broker.peer(self.conn).permissions.as_deref();
+        let why = violation::publish_refused_why(permissions, subject);
+        self.log_violation(&violation::publish_refused_log(subject), &why);
         self.say_error(broker, &violation::publish_refused(subject));
     }
 }
