@@ -9,7 +9,7 @@ use crate::config::check::{Exporters, Permit};
 use crate::config::{self, Account, Config, Export, ExportKind, Import, ResponseType, Service};
 use crate::subject::{Transform, TransformError, has_wildcard};
 
-use super::table::{AccountTable, Mapping, RoutingTable, ServiceHop, StreamHop};
+use super::table::{AccountTable, Mapping, RoutingTable, ServiceHop, StreamHop, StreamSource};
 use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
 
 /// Why an account could not be compiled: what [`check`](crate::config::check) should have refused.
@@ -30,8 +30,8 @@ pub fn compile(
     for account in &config.accounts {
         let id = compiler.names[&*account.name];
         compiler.map(id, &account.mappings)?;
-        for import in &account.imports {
-            compiler.import(&exporters, account, id, import)?;
+        for (via, import) in (0..).zip(&account.imports) {
+            compiler.import(&exporters, account, id, (via, import))?;
         }
     }
     let system = compiler.names.get(system_name(config)).copied();
@@ -118,14 +118,14 @@ impl Compiler {
         exporters: &Exporters<'_>,
         account: &Account,
         to: AccountId,
-        import: &Import,
+        (via, import): (u32, &Import),
     ) -> Result<(), CompileError> {
         let Some(exporter) = self.names.get(&*import.account.0).copied() else {
             return Ok(());
         };
         if import.service {
             let permit = exporters.permit(&account.name, import);
-            return self.import_service(to, exporter, import, permit);
+            return self.import_service(to, exporter, (via, import), permit);
         }
         let local = import.local();
         let transform = match local == import.subject {
@@ -136,8 +136,12 @@ impl Compiler {
             None => local.into_bytes(),
             Some(transform) => transform.results(),
         };
-        self.table(to).sources.push((seen.into(), exporter));
-        let hop = StreamHop { to, transform };
+        self.table(to).sources.push(StreamSource {
+            seen: seen.into(),
+            from: exporter,
+            via,
+        });
+        let hop = StreamHop { to, transform, via };
         self.table(exporter)
             .streams
             .add(import.subject.as_bytes(), hop);
@@ -148,7 +152,7 @@ impl Compiler {
         &mut self,
         importer: AccountId,
         exporter: AccountId,
-        import: &Import,
+        (via, import): (u32, &Import),
         permit: Permit<'_>,
     ) -> Result<(), CompileError> {
         let local = import.local();
@@ -172,6 +176,7 @@ impl Compiler {
             share: import.share,
             many_answers: service.response != ResponseType::Singleton,
             threshold_ms: service.threshold_ms,
+            via,
         };
         self.table(importer).services.add(&pattern, hop);
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::account::table::ServiceHop;
+use crate::account::table::{ServiceHop, THRESHOLD_MS_DEFAULT};
 use crate::account::{AccountId, Space};
 
 use super::effect::ConnId;
@@ -97,9 +97,6 @@ pub struct Call {
     /// How long answers are waited for, milliseconds.
     pub threshold_ms: u64,
 }
-
-/// How long the oracle waits for answers where the export says nothing.
-const THRESHOLD_MS_DEFAULT: u64 = 120_000;
 
 impl Call {
     /// A request on `subject` that takes this hop.

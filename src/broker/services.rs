@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
+use crate::account::table::HOPS_MAX;
 use crate::account::{AccountId, Space};
 
 use super::effect::{Origin, Outlet, Record};
@@ -29,10 +30,6 @@ const SHARD_AT: usize = 11;
 
 /// Digits of the random parts and of the shard's number: as many as there can be shards.
 const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-~";
-
-/// A request passes so many imports at most. Cycles are refused at start, those that mappings close as well; this
-/// bounds what no check has seen.
-const HOPS_MAX: u32 = 16;
 
 const INFO: &[u8] = b"Nats-Request-Info: ";
 
