@@ -69,7 +69,7 @@ pub fn explain(world: &World<'_>, who: &Who, question: &Question) -> Report {
             report.feeds = Some(feeds::feeds(world, who, pattern, queue.as_deref()));
         }
         Question::Request { subject, inbox } => {
-            let reply = format!("{inbox}.0000000000000000000000.00000000");
+            let reply = format!("{inbox}.X.1");
             let walk = Walk {
                 world,
                 reply: Some(reply.as_bytes()),
@@ -83,7 +83,7 @@ pub fn explain(world: &World<'_>, who: &Who, question: &Question) -> Report {
 
 /// The requestor's side. Clients subscribe to their inboxes once, with a wildcard at the end.
 fn requestor(world: &World<'_>, who: &Who, inbox: &str, reply: &[u8]) -> Inbox {
-    let pattern = format!("{inbox}.0000000000000000000000.*");
+    let pattern = format!("{inbox}.X.*");
     let permissions = who.permissions.as_deref();
     let withheld = permissions.and_then(|permissions| permissions.withheld_by(reply, None));
     Inbox {

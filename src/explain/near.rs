@@ -5,9 +5,7 @@ use crate::account::AccountId;
 use crate::account::table::{ServiceHop, StreamHop};
 use crate::config::check::Permit;
 use crate::config::{Account, Export, ExportKind, Import, Position};
-use crate::subject::{
-    has_empty_token, has_wildcard, is_literal, is_subset, overlaps, pattern_matches,
-};
+use crate::subject::{has_empty_token, is_literal, is_subset, overlaps, pattern_matches};
 
 use super::World;
 use super::report::{Provenance, text};
@@ -111,8 +109,9 @@ fn stream_misses(
             notes.push(Provenance::new(what, Some(&export.at)));
             continue;
         }
+        let before = notes.len();
         narrower_imports(world, account, export, subject, taken, notes);
-        if taken.is_empty() {
+        if taken.is_empty() && notes.len() == before {
             let what = match &export.accounts {
                 Some(accounts) => {
                     let names: Vec<String> = accounts
@@ -258,9 +257,4 @@ fn asked(exporter: &Account, subject: &str, service: bool) -> Import {
 
 fn is_stream(export: &Export) -> bool {
     matches!(export.kind, ExportKind::Stream)
-}
-
-/// Whether a pattern speaks of more than one subject.
-pub(super) fn is_open(pattern: &[u8]) -> bool {
-    has_wildcard(pattern)
 }

@@ -1,4 +1,4 @@
-//! An explanation as a page for a terminal: a head, then a tree. Finds nothing out, leaves out nothing but long lists of users.
+//! An explanation as a page for a terminal: a head, then a tree. Finds nothing out, leaves out nothing but the ends of long lists.
 
 use std::fmt::Write;
 
@@ -10,6 +10,9 @@ use super::verdict::duration;
 
 /// Users that a line names at most.
 const USERS_SHOWN: usize = 8;
+
+/// Remarks that are shown at most at one place.
+const REMARKS_SHOWN: usize = 12;
 
 /// Prints a report.
 pub fn page(report: &Report) -> String {
@@ -140,7 +143,7 @@ fn route_node(route: &Route, report: &Report) -> Node {
 
 fn fill_way(node: &mut Node, way: &Way, report: &Report) {
     if let Some(permission) = &way.permission {
-        node.about.push(format!("publish: {}", permission.why));
+        node.about.push(format!("publish: {}", decided(permission)));
     }
     if way.subject.is_none() {
         node.about
@@ -159,16 +162,14 @@ fn fill_stop(node: &mut Node, stop: &Stop, report: &Report) {
     for service in &stop.services {
         node.children.push(service_node(service, report));
     }
-    if stop.streams.is_empty() && stop.services.is_empty() {
+    let seen = stop.readers.iter().any(|reader| reader.sees.allowed);
+    if stop.streams.is_empty() && stop.services.is_empty() && !(stop.across && seen) {
+        let account = &stop.account;
         node.children.push(Node::new(format!(
-            "it ends here: no import takes it out of {:?}",
-            stop.account
+            "it ends here: no import takes it out of {account:?}"
         )));
     }
-    for note in &stop.notes {
-        node.children
-            .push(Node::new(format!("not: {}", placed(note))));
-    }
+    remarks(node, "not", &stop.notes);
 }
 
 fn stream_node(stream: &StreamStep) -> Node {
@@ -279,7 +280,7 @@ fn names(names: impl Iterator<Item = String>) -> String {
 fn feeds_node(feeds: &Feeds, report: &Report) -> Node {
     let mut node = Node::new(format!("{} in {:?}", report.subject, report.who.account));
     node.about
-        .push(format!("subscribe: {}", feeds.permission.why));
+        .push(format!("subscribe: {}", decided(&feeds.permission)));
     for rule in &feeds.withheld {
         node.about
             .push(format!("without what is denied by {}", item(rule)));
@@ -287,10 +288,7 @@ fn feeds_node(feeds: &Feeds, report: &Report) -> Node {
     for source in &feeds.sources {
         node.children.push(source_node(source));
     }
-    for note in &feeds.notes {
-        node.children
-            .push(Node::new(format!("note: {}", placed(note))));
-    }
+    remarks(&mut node, "note", &feeds.notes);
     node
 }
 
@@ -323,8 +321,7 @@ fn source_node(source: &Source) -> Node {
 
 fn inbox_node(inbox: &Inbox) -> Node {
     let mut node = Node::new(format!("answers come to {}", inbox.subscription));
-    let Verdict { why, .. } = &inbox.permission;
-    node.about.push(format!("subscribe: {why}"));
+    node.about.push(format!("subscribe: {}", decided(&inbox.permission)));
     if let Some(rule) = &inbox.withheld {
         node.about
             .push(format!("they are not delivered: denied by {}", item(rule)));
@@ -351,4 +348,21 @@ fn placed(line: &Provenance) -> String {
         Some(at) => format!("{} at {at}", line.what),
         None => line.what.clone(),
     }
+}
+
+fn remarks(node: &mut Node, label: &str, lines: &[Provenance]) {
+    for line in lines.iter().take(REMARKS_SHOWN) {
+        let at = line.at.as_ref().map(|at| format!(" ({at})"));
+        let what = &line.what;
+        node.children.push(Node::new(format!("{label}: {what}{}", at.unwrap_or_default())));
+    }
+    if lines.len() > REMARKS_SHOWN {
+        let more = lines.len() - REMARKS_SHOWN;
+        node.children.push(Node::new(format!("{label}: and {more} more, which --json has")));
+    }
+}
+
+fn decided(verdict: &Verdict) -> String {
+    let refused = if verdict.allowed { "" } else { "refused, " };
+    format!("{refused}{}", verdict.why)
 }

@@ -208,7 +208,7 @@ fn unknown_account(world: &World<'_>, name: &str) -> String {
     }
 }
 
-/// `; there are "a", "b"`.
+/// `; the users are "a", "b"`.
 fn users_text(members: &[Who]) -> String {
     let names: Vec<String> = members
         .iter()
@@ -217,7 +217,7 @@ fn users_text(members: &[Who]) -> String {
         .collect();
     match names.as_slice() {
         [] => String::new(),
-        _ => format!("; there are {}", shortened(&names)),
+        _ => format!("; the users are {}", shortened(&names)),
     }
 }
 
