@@ -5,6 +5,7 @@
 //! switches with `=false`, a stop at the first word that is no flag. A flag that cannot be read prints the usage
 //! and exits 0, as there; a stray word, a refused flag or a bad value found later exits 1.
 
+mod explain;
 mod registry;
 mod scan;
 mod signal;
@@ -13,8 +14,9 @@ mod text;
 use std::path::PathBuf;
 
 use crate::config::{Config, IoChoice, Position, Secret, Spin};
+pub use explain::{Explain, ExplainVerb};
 pub use signal::{SignalCommand, SignalRequest};
-pub use text::{help, markdown_table};
+pub use text::{explain_help, explain_markdown_table, help, markdown_table};
 
 /// The program's name in messages, as `nats-server` is in the oracle's.
 pub const PROGRAM: &str = "gannet";
@@ -28,6 +30,8 @@ pub enum Invocation {
     Signal(SignalRequest),
     /// `gannet bench …`: the words after `bench`.
     Bench(Vec<String>),
+    /// `gannet explain …`: explain the road of a message and leave.
+    Explain(Box<Explain>),
     /// `-t -c FILE`: check the file and leave. Like the oracle, flags are not laid over the file first.
     CheckConfig {
         /// The file.
@@ -94,9 +98,15 @@ pub fn parse(words: &[String]) -> Invocation {
     if words.first().is_some_and(|word| word == "bench") {
         return Invocation::Bench(words[1..].to_vec());
     }
+    if words.first().is_some_and(|word| word == "explain") {
+        return explain::parse(&words[1..]);
+    }
     let mut flags = Flags::default();
-    let stray = match scan::scan(words, &mut flags) {
-        Ok(stray) => stray,
+    let stray = match scan::scan(words, registry::REGISTRY, &mut flags) {
+        Ok(scanned) => {
+            flags.refused = scanned.refused;
+            scanned.stray
+        }
         Err(problem) => return usage(&problem),
     };
     if let Some(output) = asked_for_text(&flags, stray) {

@@ -41,6 +41,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod explain;
 pub mod proto;
 pub mod session;
 pub mod shard;

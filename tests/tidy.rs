@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["bench"],
-    &["control"],
+    &["control", "explain"],
     &["cli"],
     &["shard"],
     &["session"],
@@ -176,20 +176,26 @@ fn sources(dir: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// README's table of flags is the registry's. `GANNET_UPDATE=1` writes it.
+/// README's tables of flags are the registry's. `GANNET_UPDATE=1` writes them.
 #[test]
 fn readme_has_the_flags() {
-    const START: &str = "<!-- flags -->\n";
-    const END: &str = "<!-- end of flags -->\n";
     let readme = fs::read_to_string("README.md").expect("README.md");
-    let (head, rest) = readme
-        .split_once(START)
-        .expect("the mark where flags begin");
-    let (_, tail) = rest.split_once(END).expect("the mark where flags end");
-    let expected = format!(
-        "{head}{START}\n{}\n{END}{tail}",
-        gannet::cli::markdown_table().trim_end()
-    );
+    let tables = [
+        ("flags", gannet::cli::markdown_table()),
+        ("explain's flags", gannet::cli::explain_markdown_table()),
+    ];
+    let mut expected = readme.clone();
+    for (name, table) in tables {
+        let (start, end) = (
+            format!("<!-- {name} -->\n"),
+            format!("<!-- end of {name} -->\n"),
+        );
+        let (head, rest) = expected
+            .split_once(&start)
+            .expect("the mark where flags begin");
+        let (_, tail) = rest.split_once(&end).expect("the mark where flags end");
+        expected = format!("{head}{start}\n{}\n{end}{tail}", table.trim_end());
+    }
     if std::env::var_os("GANNET_UPDATE").is_some() {
         fs::write("README.md", &expected).expect("README.md can be written");
     } else {

@@ -9,7 +9,9 @@ use crate::config::check::{Exporters, Permit};
 use crate::config::{self, Account, Config, Export, ExportKind, Import, ResponseType, Service};
 use crate::subject::{Transform, TransformError, has_wildcard};
 
-use super::table::{AccountTable, Latency, Mapping, RoutingTable, ServiceHop, StreamHop};
+use super::table::{
+    AccountTable, Latency, Mapping, RoutingTable, ServiceHop, StreamHop, StreamSource,
+};
 use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
 
 /// Why an account could not be compiled: what [`check`](crate::config::check) should have refused.
@@ -32,8 +34,8 @@ pub fn compile(
         let table = compiler.table(id);
         (table.limits, table.trace) = (account.limits.clone(), account.trace.clone());
         compiler.map(id, &account.mappings)?;
-        for import in &account.imports {
-            compiler.import(&exporters, account, id, import)?;
+        for (via, import) in (0..).zip(&account.imports) {
+            compiler.import(&exporters, account, id, (via, import))?;
         }
     }
     let system = compiler.names.get(system_name(config)).copied();
@@ -124,14 +126,14 @@ impl Compiler {
         exporters: &Exporters<'_>,
         account: &Account,
         to: AccountId,
-        import: &Import,
+        (via, import): (u32, &Import),
     ) -> Result<(), CompileError> {
         let Some(exporter) = self.names.get(&*import.account.0).copied() else {
             return Ok(());
         };
         if import.service {
             let permit = exporters.permit(&account.name, import);
-            return self.import_service(to, exporter, import, permit);
+            return self.import_service(to, exporter, (via, import), permit);
         }
         let local = import.local();
         let transform = match local == import.subject {
@@ -142,13 +144,18 @@ impl Compiler {
             None => local.into_bytes(),
             Some(transform) => transform.results(),
         };
-        self.table(to).sources.push((seen.into(), exporter));
+        self.table(to).sources.push(StreamSource {
+            seen: seen.into(),
+            from: exporter,
+            via,
+        });
         let allow_trace = import.allow_trace;
         let hop = StreamHop {
             to,
             pattern: import.subject.as_bytes().into(),
             transform,
             allow_trace,
+            via,
         };
         self.table(exporter)
             .streams
@@ -160,7 +167,7 @@ impl Compiler {
         &mut self,
         importer: AccountId,
         exporter: AccountId,
-        import: &Import,
+        (via, import): (u32, &Import),
         permit: Permit<'_>,
     ) -> Result<(), CompileError> {
         let local = import.local();
@@ -193,6 +200,7 @@ impl Compiler {
             threshold_ms: service.threshold_ms,
             latency,
             allow_trace,
+            via,
         };
         self.table(importer).services.add(&pattern, hop);
         Ok(())

@@ -11,6 +11,13 @@ use crate::subject::{PatternId, PatternSet, Transform, overlaps};
 use super::seats::{Seat, Seats};
 use super::{AccountId, AccountLimits, GLOBAL, GLOBAL_NAME};
 
+/// A request passes so many imports at most. Cycles are refused at start, those that mappings close as well; this
+/// bounds what no check has seen.
+pub const HOPS_MAX: u32 = 16;
+
+/// How long answers are waited for where the export does not say, as in the oracle.
+pub const THRESHOLD_MS_DEFAULT: u64 = 120_000;
+
 /// The tables of all accounts: one snapshot, the same for every shard.
 #[derive(Debug)]
 pub struct RoutingTable {
@@ -36,8 +43,19 @@ pub struct AccountTable {
     pub(super) mappings: Rules<Mapping>,
     pub(super) streams: Rules<StreamHop>,
     pub(super) services: Rules<ServiceHop>,
-    /// Where streams of others appear in this account: the local pattern, and whose.
-    pub(super) sources: Vec<(Box<[u8]>, AccountId)>,
+    /// Where streams of others appear in this account.
+    pub(super) sources: Vec<StreamSource>,
+}
+
+/// Where a stream of another account appears.
+#[derive(Debug)]
+pub struct StreamSource {
+    /// The pattern of the subjects here.
+    pub seen: Box<[u8]>,
+    /// Whose stream.
+    pub from: AccountId,
+    /// The import's place among those of this account, as they were compiled.
+    pub via: u32,
 }
 
 /// A mapping: where messages on a subject really go.
@@ -52,6 +70,17 @@ pub struct Mapping {
     pub lossy: bool,
 }
 
+/// What a mapping does with one message.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate<'a> {
+    /// It gets another subject.
+    Goes(&'a Transform),
+    /// It keeps its subject.
+    Stays,
+    /// It reaches nobody: its subject is empty.
+    Lost,
+}
+
 /// An account sees a stream of another one.
 #[derive(Debug)]
 pub struct StreamHop {
@@ -63,6 +92,8 @@ pub struct StreamHop {
     pub transform: Option<Transform>,
     /// Traces of messages go on here.
     pub allow_trace: bool,
+    /// The import's place among the importer's, as they were compiled: for explanations.
+    pub via: u32,
 }
 
 /// An account makes its requests to a service of another one.
@@ -76,12 +107,14 @@ pub struct ServiceHop {
     pub share: bool,
     /// More than one answer may come.
     pub many_answers: bool,
-    /// How long answers are waited for, milliseconds; `None` is as the broker sees fit.
+    /// How long answers are waited for, milliseconds; [`THRESHOLD_MS_DEFAULT`] where it is not said.
     pub threshold_ms: Option<u64>,
     /// Answers are measured.
     pub latency: Option<Arc<Latency>>,
     /// Traces of messages go on there.
     pub allow_trace: bool,
+    /// The import's place among the importer's, as they were compiled: for explanations.
+    pub via: u32,
 }
 
 /// Answers of a service are measured.
@@ -117,6 +150,14 @@ impl<T> Rules<T> {
                 .resize_with(self.rules.len().max(id as usize + 1), Vec::new);
         }
         self.rules[id as usize].push(rule);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
+        let of = |id: PatternId| (self.patterns.pattern(id), &self.rules[id.0 as usize]);
+        self.patterns
+            .iter()
+            .map(of)
+            .flat_map(|(pattern, rules)| rules.iter().map(move |rule| (pattern, rule)))
     }
 
     fn matching<'a>(&'a self, subject: &[u8], mut found: impl FnMut(&'a T)) {
@@ -219,6 +260,31 @@ impl AccountTable {
         first
     }
 
+    /// Every mapping for a subject, in no particular order: [`AccountTable::mapping`] is the one that counts.
+    pub fn mappings<'a>(&'a self, subject: &[u8], found: impl FnMut(&'a Mapping)) {
+        self.mappings.matching(subject, found);
+    }
+
+    /// All mappings with their patterns, in no particular order.
+    pub fn all_mappings(&self) -> impl Iterator<Item = (&[u8], &Mapping)> {
+        self.mappings.iter()
+    }
+
+    /// All services of others that this account can ask, with the patterns here, in no particular order.
+    pub fn all_services(&self) -> impl Iterator<Item = (&[u8], &ServiceHop)> {
+        self.services.iter()
+    }
+
+    /// All who see streams of this account, with the patterns here, in no particular order.
+    pub fn all_streams(&self) -> impl Iterator<Item = (&[u8], &StreamHop)> {
+        self.streams.iter()
+    }
+
+    /// Where streams of others appear in this account, in the order of the imports.
+    pub fn sources(&self) -> &[StreamSource] {
+        &self.sources
+    }
+
     /// Everybody who sees a subject of this account as a stream.
     pub fn streams<'a>(&'a self, subject: &[u8], found: impl FnMut(&'a StreamHop)) {
         self.streams.matching(subject, found);
@@ -231,18 +297,29 @@ impl AccountTable {
 
     /// Whose answers to "who gets this subject" a change of interest in this account concerns, beside its own.
     pub fn exporters_seen<'a>(&'a self, pattern: &'a [u8]) -> impl Iterator<Item = AccountId> + 'a {
-        let near = |(local, _): &&(Box<[u8]>, AccountId)| overlaps(local, pattern);
-        self.sources
-            .iter()
-            .filter(near)
-            .map(|(_, exporter)| *exporter)
+        let near = |source: &&StreamSource| overlaps(&source.seen, pattern);
+        self.sources.iter().filter(near).map(|source| source.from)
     }
 }
 
 impl Mapping {
+    /// Its place among those of its account, as they were compiled.
+    pub fn place(&self) -> usize {
+        self.rank.1
+    }
+
     /// The way that a number below 100 chooses; `None` leaves the subject as it is.
     pub fn way(&self, chance: u8) -> Option<&Transform> {
         let found = self.ways.iter().find(|(up_to, _)| chance < *up_to);
         found.map(|(_, transform)| transform)
+    }
+
+    /// What becomes of a message for which a number below 100 was drawn.
+    pub fn fate(&self, chance: u8) -> Fate<'_> {
+        match self.way(chance) {
+            Some(way) => Fate::Goes(way),
+            None if self.lossy => Fate::Lost,
+            None => Fate::Stays,
+        }
     }
 }

@@ -97,6 +97,11 @@ impl Callout {
         *self.service.account == *account && self.is_delegated(account)
     }
 
+    /// Whether the service decides about somebody who has been identified.
+    pub(super) fn is_asked_about(&self, identity: &Identity) -> bool {
+        self.is_delegated(&identity.account) && !self.auth_users.contains(&*identity.user)
+    }
+
     /// What becomes of a client of which the other methods thought this: the service decides, unless the client is one
     /// of `auth_users` or in an account that is not the service's business.
     pub(super) fn judge(&self, visitor: &Visitor<'_>, outcome: Outcome) -> Outcome {

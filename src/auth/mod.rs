@@ -146,6 +146,25 @@ impl Authenticator {
         }
     }
 
+    /// Everybody who can be let in, once what it brings is verified, in the order of the accounts' and users' names.
+    /// Where nobody is asked for anything it is nobody in particular.
+    pub fn identities(&self) -> Vec<Identity> {
+        let users = self.users.iter().flat_map(Users::identities);
+        let token = self.token.iter().map(|_| Identity::token());
+        let single = self.single.iter().map(SingleUser::identity);
+        let single = single.filter(|_| self.users.is_none() && self.token.is_none());
+        let open = (!self.expects_connect()).then(Identity::stranger);
+        let mut all: Vec<Identity> = users.chain(token).chain(single).chain(open).collect();
+        all.sort_by(|a, b| (&a.account, &a.user).cmp(&(&b.account, &b.user)));
+        all
+    }
+
+    /// Whether a callout service is asked about somebody whom the configuration knows, and decides in its place.
+    pub fn asks_service(&self, identity: &Identity) -> bool {
+        let callout = self.callout.as_ref();
+        callout.is_some_and(|callout| callout.is_asked_about(identity))
+    }
+
     /// Authenticates a client whose first operation is not CONNECT: it is the `no_auth_user`, unless that one is known
     /// by a key, or nobody.
     pub fn without_connect(&self, visitor: &Visitor<'_>) -> Outcome {

@@ -45,6 +45,11 @@ impl Keys {
         self.by_key.get(key).map(|user| &user.key)
     }
 
+    /// All of them, as they are once their signature is verified.
+    pub(super) fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.by_key.values().map(KeyUser::identity)
+    }
+
     /// Who names this key. `open` is a key that nobody has to prove: the `no_auth_user`'s.
     pub(super) fn begin(&self, visitor: &Visitor<'_>, key: &str, open: Option<&str>) -> Outcome {
         let denied = |reason| Denial::of_key(key, reason);
@@ -54,7 +59,7 @@ impl Keys {
         if !user.allows_standard {
             return denied(DenialReason::ConnectionType).into();
         }
-        let identity = Identity::key(&user.key, &user.account, user.permissions.clone());
+        let identity = user.identity();
         if open == Some(key) {
             return Outcome::Accepted(identity);
         }
@@ -65,6 +70,12 @@ impl Keys {
             identity,
             denied(DenialReason::WrongSignature),
         )
+    }
+}
+
+impl KeyUser {
+    fn identity(&self) -> Identity {
+        Identity::key(&self.key, &self.account, self.permissions.clone())
     }
 }
 

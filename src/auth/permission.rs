@@ -64,6 +64,42 @@ impl fmt::Display for Decision<'_> {
     }
 }
 
+/// Why something may or may not be done: a [`Decision`] with the rules it comes from. For log lines and explanations,
+/// not for each message.
+#[derive(Clone, Copy, Debug)]
+pub enum Reason<'a> {
+    /// Nothing restricts it.
+    Unrestricted,
+    /// Allowed by this rule.
+    AllowedBy(&'a Rule),
+    /// Denied by this rule.
+    DeniedBy(&'a Rule),
+    /// There are rules that allow something, and none of these allows it. There may be no rule at all: then
+    /// nothing but answers may be published.
+    AllowedByNone(&'a [Rule]),
+}
+
+impl Reason<'_> {
+    /// Whether it may be done.
+    pub fn is_allowed(self) -> bool {
+        matches!(self, Reason::Unrestricted | Reason::AllowedBy(_))
+    }
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Unrestricted => f.write_str("allowed, nothing restricts it"),
+            Reason::AllowedBy(rule) => write!(f, "allowed by {} at {}", RuleName(rule), rule.at),
+            Reason::DeniedBy(rule) => write!(f, "denied by {} at {}", RuleName(rule), rule.at),
+            Reason::AllowedByNone([]) => f.write_str("only answers are allowed"),
+            Reason::AllowedByNone([first, ..]) => {
+                write!(f, "allowed by none of the rules at {}", first.at)
+            }
+        }
+    }
+}
+
 impl Permissions {
     /// Compiles what an operator wrote. Fails with every rule that is not a pattern, or names a queue where none can be.
     pub fn compile(written: &config::Permissions) -> Result<Permissions, Vec<ConfigError>> {
@@ -84,6 +120,37 @@ impl Permissions {
     /// Whether `subject` may be published to by the lists. Where it is denied and there is a `ResponseTracker`, that is asked next.
     pub fn publish(&self, subject: &[u8]) -> Decision<'_> {
         self.publish.decide(subject, None)
+    }
+
+    /// As [`Permissions::publish`], with all that a person wants to know of it.
+    pub fn publish_reason(&self, subject: &[u8]) -> Reason<'_> {
+        self.publish.reason(self.publish(subject))
+    }
+
+    /// As [`Permissions::subscribe`], with all that a person wants to know of it.
+    pub fn subscribe_reason(&self, pattern: &[u8], queue: Option<&[u8]>) -> Reason<'_> {
+        self.subscribe.reason(self.subscribe(pattern, queue))
+    }
+
+    /// The rule by which [`Permissions::delivers`] is false; `None` where it is true.
+    pub fn withheld_by(&self, subject: &[u8], queue: Option<&[u8]>) -> Option<&Rule> {
+        self.subscribe.deny.as_ref()?.denies(subject, queue)
+    }
+
+    /// The rules by which something may be subscribed to; `None` where that needs none.
+    pub fn subscribe_allowed(&self) -> Option<&[Rule]> {
+        self.subscribe.allow.as_ref().map(|allow| &*allow.rules)
+    }
+
+    /// The rules that keep messages from this accepted subscription; see [`Permissions::subscription_needs_filter`].
+    pub fn withheld_from<'a>(
+        &'a self,
+        pattern: &'a [u8],
+        queue: Option<&'a [u8]>,
+    ) -> impl Iterator<Item = &'a Rule> {
+        let deny = self.subscribe.deny.iter();
+        deny.filter(move |_| has_wildcard(pattern))
+            .flat_map(move |deny| deny.denying_part_of(pattern, queue))
     }
 
     /// Whether `pattern` may be subscribed to, in the queue group `queue` if there is one.
@@ -109,8 +176,7 @@ impl Permissions {
     /// Whether `delivers` has to be asked for each message to this accepted subscription. Looks at every denied
     /// pattern: ask once, when the subscription is made, and keep the answer.
     pub fn subscription_needs_filter(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
-        let deny = self.subscribe.deny.as_ref();
-        has_wildcard(pattern) && deny.is_some_and(|deny| deny.may_deny_part_of(pattern, queue))
+        self.withheld_from(pattern, queue).next().is_some()
     }
 
     /// `allow_responses`. Connections of a user that has it keep a [`ResponseTracker`](super::responses::ResponseTracker).
@@ -202,6 +268,17 @@ impl Lists {
         }
     }
 
+    fn reason<'a>(&'a self, decision: Decision<'a>) -> Reason<'a> {
+        match decision {
+            Decision::Allowed(None) => Reason::Unrestricted,
+            Decision::Allowed(Some(rule)) => Reason::AllowedBy(rule),
+            Decision::Denied(Some(rule)) => Reason::DeniedBy(rule),
+            Decision::Denied(None) => {
+                Reason::AllowedByNone(self.allow.as_ref().map_or(&[], |allow| &allow.rules))
+            }
+        }
+    }
+
     fn decide(&self, subject: &[u8], queue: Option<&[u8]>) -> Decision<'_> {
         let mut by = None;
         if let Some(allow) = &self.allow {
@@ -287,9 +364,13 @@ impl RuleSet {
         found.plain.or(found.queued)
     }
 
-    /// Whether a message to this wildcard subscription can be one that `denies` names.
-    fn may_deny_part_of(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
-        self.rules.iter().any(|rule| {
+    /// The rules by which `denies` can name a message to this wildcard subscription.
+    fn denying_part_of<'a>(
+        &'a self,
+        pattern: &'a [u8],
+        queue: Option<&'a [u8]>,
+    ) -> impl Iterator<Item = &'a Rule> {
+        self.rules.iter().filter(move |rule| {
             let counts = rule
                 .queue
                 .as_deref()
@@ -364,10 +445,19 @@ struct RuleText<'a>(&'a Rule);
 
 impl fmt::Display for RuleText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rule { subject, queue, at } = self.0;
+        write!(f, "{} ({})", RuleName(self.0), self.0.at)
+    }
+}
+
+/// A rule as it is written: `"foo queue"`.
+struct RuleName<'a>(&'a Rule);
+
+impl fmt::Display for RuleName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rule { subject, queue, .. } = self.0;
         match queue {
-            Some(queue) => write!(f, "\"{subject} {queue}\" ({at})"),
-            None => write!(f, "\"{subject}\" ({at})"),
+            Some(queue) => write!(f, "\"{subject} {queue}\""),
+            None => write!(f, "\"{subject}\""),
         }
     }
 }

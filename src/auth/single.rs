@@ -30,6 +30,11 @@ impl SingleUser {
         })
     }
 
+    /// Who a client that gives the password is.
+    pub(super) fn identity(&self) -> Identity {
+        Identity::global_user(&self.name)
+    }
+
     pub(super) fn begin(&self, connect: &ConnectOptions) -> Outcome {
         if connect.user.is_empty() {
             return Denial::new(connect, DenialReason::NoCredentials).into();
@@ -38,7 +43,6 @@ impl SingleUser {
             return Denial::new(connect, DenialReason::UnknownUser).into();
         }
         let denied = Denial::new(connect, DenialReason::WrongPassword);
-        let identity = Identity::global_user(&self.name);
-        self.password.check(&connect.pass, identity, denied)
+        self.password.check(&connect.pass, self.identity(), denied)
     }
 }

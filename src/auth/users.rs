@@ -129,6 +129,13 @@ impl Users {
         matches!(self.stand_in, StandIn::User(_) | StandIn::Key(_))
     }
 
+    /// All of them, as they are once what they bring is verified, and the stranger that is let in.
+    pub(super) fn identities(&self) -> impl Iterator<Item = Identity> {
+        let stranger = matches!(self.stand_in, StandIn::Stranger).then(Identity::stranger);
+        let named = self.by_name.values().map(User::identity);
+        named.chain(self.keys.identities()).chain(stranger)
+    }
+
     /// `None` where the client names no user and none stands in: another method decides.
     pub(super) fn begin(&self, visitor: &Visitor<'_>) -> Option<Outcome> {
         let connect = visitor.connect;

@@ -3,7 +3,10 @@
 //! Texts for the client go between the quotes of `-ERR '…'`. Names are quoted as the oracle quotes them, so that
 //! whatever bytes a client sent, a text is one line of UTF-8.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+use super::identity::{Credential, Identity};
+use super::{GLOBAL_ACCOUNT, Permissions};
 
 /// Client: a publish to `subject` is refused.
 pub fn publish_refused(subject: &[u8]) -> String {
@@ -77,6 +80,43 @@ pub fn subscription_too_deep_log(pattern: &[u8], sid: &[u8]) -> String {
     )
 }
 
+/// Log: what stands behind each of these lines: who was refused, and why. The oracle says neither there.
+pub fn who_and_why(identity: Option<&Identity>, why: impl fmt::Display) -> String {
+    let account = identity.map_or(GLOBAL_ACCOUNT, |identity| &identity.account);
+    let user = match identity {
+        None => String::new(),
+        Some(identity) => {
+            let kind = match identity.credential {
+                Credential::None => "",
+                Credential::User => ", User ",
+                Credential::Token => ", Token ",
+                Credential::Nkey => ", Nkey ",
+            };
+            let name = (!kind.is_empty()).then(|| quoted(identity.user.as_bytes()));
+            format!("{kind}{}", name.unwrap_or_default())
+        }
+    };
+    format!(", Account {}{user}, {why}", quoted(account.as_bytes()))
+}
+
+/// Why a publish to `subject` was refused to a client with these permissions, for [`who_and_why`].
+pub fn publish_refused_why(permissions: Option<&Permissions>, subject: &[u8]) -> String {
+    match permissions {
+        Some(permissions) if !permissions.publish_reason(subject).is_allowed() => {
+            let reason = permissions.publish_reason(subject);
+            let answers = match permissions.responses() {
+                Some(_) => ", and it is no answer that is due",
+                None => "",
+            };
+            format!("{reason}{answers}")
+        }
+        _ => RESERVED.to_owned(),
+    }
+}
+
+/// Why a reply or a queue group was refused, for [`who_and_why`].
+pub const RESERVED: &str = "reserved for the server";
+
 /// `bytes` in double quotes: what cannot be seen is escaped, a byte that is not UTF-8 is `\xff`.
 pub fn quoted(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
@@ -132,6 +172,7 @@ fn is_printable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::permission_fixture;
     use super::*;
 
     #[test]
@@ -188,6 +229,50 @@ mod tests {
         ] {
             assert_eq!(text, expected);
         }
+    }
+
+    #[test]
+    fn the_log_says_who_and_by_which_rule() {
+        let permissions = permission_fixture("pub foo.* -pub foo.no sub in sub in.>,q resp 1 -1");
+        let who = |permissions: &Permissions, subject: &[u8]| {
+            let identity = Identity::user(&"b\"ob".into(), &"A".into(), None);
+            let why = publish_refused_why(Some(permissions), subject);
+            format!(
+                "{}{}",
+                publish_refused_log(subject),
+                who_and_why(Some(&identity), why)
+            )
+        };
+        let only_publish = permission_fixture("pub foo.* pub bar -pub foo.no");
+        assert_eq!(
+            who(&only_publish, b"foo.no"),
+            r#"Publish Violation - Subject "foo.no", Account "A", User "b\"ob", denied by "foo.no" at test.conf:3:1"#
+        );
+        assert_eq!(
+            who(&only_publish, b"baz"),
+            r#"Publish Violation - Subject "baz", Account "A", User "b\"ob", allowed by none of the rules at test.conf:1:1"#
+        );
+        assert_eq!(
+            who(&permissions, b"baz"),
+            r#"Publish Violation - Subject "baz", Account "A", User "b\"ob", allowed by none of the rules at test.conf:1:1, and it is no answer that is due"#
+        );
+        assert_eq!(
+            who(&only_publish, b"bar"),
+            r#"Publish Violation - Subject "bar", Account "A", User "b\"ob", reserved for the server"#
+        );
+        let subscribe =
+            |queue: Option<&[u8]>| permissions.subscribe_reason(b"in.x", queue).to_string();
+        assert_eq!(
+            subscribe(None),
+            "allowed by none of the rules at test.conf:3:1"
+        );
+        assert_eq!(
+            subscribe(Some(b"q")),
+            r#"allowed by "in.> q" at test.conf:4:1"#
+        );
+        assert_eq!(who_and_why(None, "so"), r#", Account "$G", so"#);
+        let token = who_and_why(Some(&Identity::token()), "so");
+        assert_eq!(token, r#", Account "$G", Token "[REDACTED]", so"#);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::account::table::{Latency, ServiceHop};
+use crate::account::table::{Latency, ServiceHop, THRESHOLD_MS_DEFAULT};
 use crate::account::{AccountId, Space};
 
 use super::effect::ConnId;
@@ -103,9 +103,6 @@ pub struct Call {
     /// Traces of messages go on there.
     pub allow_trace: bool,
 }
-
-/// How long the oracle waits for answers where the export says nothing.
-const THRESHOLD_MS_DEFAULT: u64 = 120_000;
 
 impl Call {
     /// A request on `subject` that takes this hop.

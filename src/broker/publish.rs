@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::account::table::Fate;
 use crate::account::{AccountId, Space};
 use crate::auth::permission::{reply_is_reserved, subject_is_reserved};
 
@@ -99,11 +100,11 @@ impl Broker {
         let (chance, random) = (self.random_below(100), self.random_below(u32::MAX));
         let mapping = self.table.account(account).mapping(subject)?;
         let mut mapped = Vec::new();
-        match mapping.way(chance as u8) {
-            Some(way) => way.apply(subject, random, &mut mapped),
+        match mapping.fate(chance as u8) {
+            Fate::Goes(way) => way.apply(subject, random, &mut mapped),
             // The empty subject, which reaches nobody.
-            None if mapping.lossy => {}
-            None => return None,
+            Fate::Lost => {}
+            Fate::Stays => return None,
         }
         Some(mapped)
     }

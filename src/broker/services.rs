@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::account::table::HOPS_MAX;
 use crate::account::{AccountId, Space};
 
 use super::Broker;
@@ -17,10 +18,6 @@ use super::matching::Call;
 use super::run::{Message, Run};
 use super::trace::{DISABLED, HEADER_DESTINATION, Trace, Tracing};
 use super::who::{Detail, Told, Who};
-
-/// A request passes so many imports at most. Cycles are refused at start, those that mappings close as well; this
-/// bounds what no check has seen.
-const HOPS_MAX: u32 = 16;
 
 const INFO: &[u8] = b"Nats-Request-Info: ";
 

@@ -2,16 +2,17 @@
 //! Never reads a command line.
 
 use super::Flags;
+use super::explain::ExplainFlags;
 use crate::config::{IoChoice, Secret, Spin};
 
-/// One flag.
-pub struct Flag {
+/// One flag; what it sets is the broker's unless said otherwise.
+pub struct Flag<T: 'static = Flags> {
     /// Spellings with their customary dashes, the short one first. One dash or two are taken for each.
     pub names: &'static [&'static str],
     /// What its value is called in help; empty for a switch.
     pub value: &'static str,
     /// What it does.
-    pub effect: Effect,
+    pub effect: Effect<T>,
     /// Where help lists it.
     pub group: Group,
     /// One line of help.
@@ -21,14 +22,13 @@ pub struct Flag {
 }
 
 /// What a flag takes and sets. `Later…` are known, read and refused: their feature is not there yet.
-#[derive(Clone, Copy)]
-pub enum Effect {
+pub enum Effect<T: 'static = Flags> {
     /// On, or `=false`.
-    Switch(fn(&mut Flags, bool)),
+    Switch(fn(&mut T, bool)),
     /// A whole number.
-    Number(fn(&mut Flags, i64)),
+    Number(fn(&mut T, i64)),
     /// Any text; an error is the reason why this one is not taken.
-    Text(fn(&mut Flags, &str) -> Result<(), String>),
+    Text(fn(&mut T, &str) -> Result<(), String>),
     /// A switch, refused when on.
     LaterSwitch,
     /// A number, refused.
@@ -52,10 +52,12 @@ pub enum Group {
     Common,
     /// Refused for now.
     Later,
+    /// Those of `gannet explain`, which has a help of its own.
+    Explain,
 }
 
 impl Group {
-    /// All, in the order of help.
+    /// All of the broker's, in the order of help.
     pub const ALL: [Group; 6] = [
         Group::Server,
         Group::Shards,
@@ -74,11 +76,12 @@ impl Group {
             Group::Authorization => "Authorization Options",
             Group::Common => "Common Options",
             Group::Later => "Not available yet (refused at start)",
+            Group::Explain => "Options",
         }
     }
 }
 
-impl Flag {
+impl<T> Flag<T> {
     /// How `name`, given without dashes, is customarily written.
     pub fn spelled(&self, name: &str) -> String {
         let known = self
@@ -89,7 +92,67 @@ impl Flag {
     }
 }
 
-/// Every flag there is, in the order of help.
+/// Every flag of `gannet explain`, in the order of help.
+pub static EXPLAIN: &[Flag<ExplainFlags>] = &[
+    Flag {
+        names: &["-c", "--config"],
+        value: "file",
+        effect: Effect::Text(|f, text| put(&mut f.config_file, text)),
+        group: Group::Explain,
+        help: "The configuration file",
+        default: "",
+    },
+    Flag {
+        names: &["-u", "--user"],
+        value: "user",
+        effect: Effect::Text(|f, text| put(&mut f.user, text)),
+        group: Group::Explain,
+        help: "Whose message or subscription it is: the name of a user",
+        default: "whoever has no credentials",
+    },
+    Flag {
+        names: &["--account"],
+        value: "account",
+        effect: Effect::Text(|f, text| put(&mut f.account, text)),
+        group: Group::Explain,
+        help: "A client of this account, where it has no users",
+        default: "",
+    },
+    Flag {
+        names: &["-q", "--queue"],
+        value: "group",
+        effect: Effect::Text(|f, text| put(&mut f.queue, text)),
+        group: Group::Explain,
+        help: "The queue group of a subscription",
+        default: "",
+    },
+    Flag {
+        names: &["--inbox"],
+        value: "prefix",
+        effect: Effect::Text(|f, text| put(&mut f.inbox, text)),
+        group: Group::Explain,
+        help: "What the reply subjects of a request begin with",
+        default: "_INBOX",
+    },
+    Flag {
+        names: &["--json"],
+        value: "",
+        effect: Effect::Switch(|f, on| f.json = on),
+        group: Group::Explain,
+        help: "Print JSON in place of a page",
+        default: "",
+    },
+    Flag {
+        names: &["-h", "--help"],
+        value: "",
+        effect: Effect::Switch(|f, on| f.help = on),
+        group: Group::Explain,
+        help: "This page",
+        default: "",
+    },
+];
+
+/// Every flag of the broker, in the order of help.
 pub static REGISTRY: &[Flag] = &[
     Flag {
         names: &["-a", "--addr", "--net"],

@@ -1,21 +1,38 @@
-//! The grammar of flags, as Go's `flag` package has it: words -> [`Flags`]. Never knows what a flag means.
+//! The grammar of flags, as Go's `flag` package has it: words -> what flags set. Never knows what a flag means.
 
-use super::Flags;
-use super::registry::{Effect, Flag, REGISTRY};
+use super::registry::{Effect, Flag};
 
-/// Fills `flags` from `words`. Returns the first word that is no flag.
+/// Where the flags ended.
+#[derive(Debug, Default)]
+pub struct Scanned<'w> {
+    /// The first word that is no flag.
+    pub stray: Option<&'w str>,
+    /// The words behind it.
+    pub rest: &'w [String],
+    /// Flags given whose feature is not there yet, as they were spelled.
+    pub refused: Vec<String>,
+}
+
+/// Fills `flags` from `words` by the flags of `registry`, up to the first word that is none.
 ///
 /// # Errors
 /// The first problem, in the oracle's words. Nothing after it is read.
-pub fn scan<'w>(words: &'w [String], flags: &mut Flags) -> Result<Option<&'w str>, String> {
+pub fn scan<'w, T>(
+    words: &'w [String],
+    registry: &[Flag<T>],
+    flags: &mut T,
+) -> Result<Scanned<'w>, String> {
+    let mut scanned = Scanned::default();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let Some(body) = word.strip_prefix('-').filter(|body| !body.is_empty()) else {
-            return Ok(Some(word));
+            scanned.stray = Some(word);
+            break;
         };
         let body = body.strip_prefix('-').unwrap_or(body);
         if body.is_empty() {
-            return Ok(rest.next().map(String::as_str));
+            scanned.stray = rest.next().map(String::as_str);
+            break;
         }
         if body.starts_with(['-', '=']) {
             return Err(format!("bad flag syntax: {word}"));
@@ -24,27 +41,31 @@ pub fn scan<'w>(words: &'w [String], flags: &mut Flags) -> Result<Option<&'w str
             Some((name, value)) => (name, Some(value)),
             None => (body, None),
         };
-        let flag = find(name).ok_or_else(|| format!("flag provided but not defined: -{name}"))?;
-        set(flag, name, value, || rest.next().map(String::as_str), flags)?;
+        let flag = find(registry, name)
+            .ok_or_else(|| format!("flag provided but not defined: -{name}"))?;
+        let next = || rest.next().map(String::as_str);
+        scanned.refused.extend(set(flag, name, value, next, flags)?);
     }
-    Ok(None)
+    scanned.rest = rest.as_slice();
+    Ok(scanned)
 }
 
-fn find(name: &str) -> Option<&'static Flag> {
-    REGISTRY.iter().find(|flag| {
+fn find<'r, T>(registry: &'r [Flag<T>], name: &str) -> Option<&'r Flag<T>> {
+    registry.iter().find(|flag| {
         flag.names
             .iter()
             .any(|known| known.trim_start_matches('-') == name)
     })
 }
 
-fn set<'w>(
-    flag: &Flag,
+/// Carries one flag out. Returns how it was spelled, if it is one that is refused.
+fn set<'w, T>(
+    flag: &Flag<T>,
     name: &str,
     value: Option<&'w str>,
     next: impl FnOnce() -> Option<&'w str>,
-    flags: &mut Flags,
-) -> Result<(), String> {
+    flags: &mut T,
+) -> Result<Option<String>, String> {
     if let Effect::Switch(_) | Effect::LaterSwitch = flag.effect {
         let on = match value {
             None => true,
@@ -52,25 +73,26 @@ fn set<'w>(
                 format!("invalid boolean value {text:?} for -{name}: parse error")
             })?,
         };
-        match flag.effect {
-            Effect::Switch(switch) => switch(flags, on),
+        return Ok(match flag.effect {
+            Effect::Switch(switch) => {
+                switch(flags, on);
+                None
+            }
             // Off is what it is.
-            _ if !on => {}
-            _ => flags.refused.push(flag.spelled(name)),
-        }
-        return Ok(());
+            _ => on.then(|| flag.spelled(name)),
+        });
     }
     let text = value
         .or_else(next)
         .ok_or_else(|| format!("flag needs an argument: -{name}"))?;
     let outcome = match flag.effect {
-        Effect::Text(set) => set(flags, text),
-        Effect::Number(set) => number_of(text).map(|number| set(flags, number)),
-        Effect::LaterNumber => number_of(text).map(|_| flags.refused.push(flag.spelled(name))),
-        Effect::LaterText | Effect::Switch(_) | Effect::LaterSwitch => {
-            flags.refused.push(flag.spelled(name));
-            Ok(())
-        }
+        Effect::Text(set) => set(flags, text).map(|()| None),
+        Effect::Number(set) => number_of(text).map(|number| {
+            set(flags, number);
+            None
+        }),
+        Effect::LaterNumber => number_of(text).map(|_| Some(flag.spelled(name))),
+        Effect::LaterText | Effect::Switch(_) | Effect::LaterSwitch => Ok(Some(flag.spelled(name))),
     };
     outcome.map_err(|problem| format!("invalid value {text:?} for flag -{name}: {problem}"))
 }

@@ -36,6 +36,7 @@ fn show(line: &str, base: &Config) -> String {
         }
         Invocation::Signal(request) => format!("{request:?}"),
         Invocation::Bench(rest) => format!("bench {rest:?}"),
+        Invocation::Explain(asked) => format!("{asked:?}"),
         Invocation::CheckConfig { file, strict } => {
             let strictly = if strict { ", strictly" } else { "" };
             format!("check {}{strictly}", file.display())

@@ -2,14 +2,16 @@
 
 use std::fmt::Write;
 
-use super::registry::{Flag, Group, REGISTRY};
+use super::registry::{EXPLAIN, Flag, Group, REGISTRY};
 
 /// Column, from 0, at which help's explanations begin.
 const HELP_COLUMN: usize = 38;
 
 /// The page of `--help`.
 pub fn help() -> String {
-    let mut page = "\nUsage: gannet [options]\n       gannet bench [--help]\n".to_string();
+    let mut page =
+        "\nUsage: gannet [options]\n       gannet bench [--help]\n       gannet explain [--help]\n"
+            .to_string();
     for group in Group::ALL {
         write!(page, "\n{}:\n", group.heading()).expect("a String takes all");
         for flag in REGISTRY.iter().filter(|flag| flag.group == group) {
@@ -27,40 +29,67 @@ pub fn help_tls() -> String {
         .to_string()
 }
 
+/// The page of `gannet explain --help`.
+pub fn explain_help() -> String {
+    let mut page = "\nUsage: gannet explain -c FILE [options] pub SUBJECT\n       \
+                    gannet explain -c FILE [options] sub SUBJECT\n       \
+                    gannet explain -c FILE [options] request SUBJECT\n\n\
+                    Says where a message goes, what a subscription gets, or how a request and its answers travel,\n\
+                    and by which lines of the configuration. Nothing is started or connected to.\n\n"
+        .to_string();
+    writeln!(page, "{}:", Group::Explain.heading()).expect("a String takes all");
+    for flag in EXPLAIN {
+        help_line(&mut page, flag);
+    }
+    page.push('\n');
+    page
+}
+
 /// README's table of flags, in Markdown: one row a flag, ends with a newline.
 pub fn markdown_table() -> String {
+    let in_order = Group::ALL.iter().flat_map(|group| {
+        let of_group = |flag: &&Flag| flag.group == *group;
+        REGISTRY.iter().filter(of_group)
+    });
+    table(in_order)
+}
+
+/// The same of `gannet explain`.
+pub fn explain_markdown_table() -> String {
+    table(EXPLAIN.iter())
+}
+
+fn table<T: 'static>(flags: impl Iterator<Item = &'static Flag<T>>) -> String {
     let mut table = "| Flag | Meaning | Default |\n|---|---|---|\n".to_string();
-    for group in Group::ALL {
-        for flag in REGISTRY.iter().filter(|flag| flag.group == group) {
-            let names: Vec<String> = flag.names.iter().map(|name| format!("`{name}`")).collect();
-            let value = if flag.value.is_empty() {
-                String::new()
-            } else {
-                format!(" `<{}>`", flag.value)
-            };
-            let later = if group == Group::Later {
-                " (not available yet: refused)"
-            } else {
-                ""
-            };
-            let row = format!(
-                "{}{value} | {}{later} | {}",
-                names.join(", "),
-                flag.help,
-                flag.default
-            );
-            // A bar inside a cell would end it.
-            let row = row
-                .replace(" | ", "\0")
-                .replace('|', "\\|")
-                .replace('\0', " | ");
-            writeln!(table, "| {} |", row.trim_end()).expect("a String takes all");
-        }
+    for flag in flags {
+        let names: Vec<String> = flag.names.iter().map(|name| format!("`{name}`")).collect();
+        let value = if flag.value.is_empty() {
+            String::new()
+        } else {
+            format!(" `<{}>`", flag.value)
+        };
+        let later = if flag.group == Group::Later {
+            " (not available yet: refused)"
+        } else {
+            ""
+        };
+        let row = format!(
+            "{}{value} | {}{later} | {}",
+            names.join(", "),
+            flag.help,
+            flag.default
+        );
+        // A bar inside a cell would end it.
+        let row = row
+            .replace(" | ", "\0")
+            .replace('|', "\\|")
+            .replace('\0', " | ");
+        writeln!(table, "| {} |", row.trim_end()).expect("a String takes all");
     }
     table
 }
 
-fn help_line(page: &mut String, flag: &Flag) {
+fn help_line<T>(page: &mut String, flag: &Flag<T>) {
     let indent = if flag.names[0].starts_with("--") {
         "        "
     } else {

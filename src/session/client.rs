@@ -454,11 +454,12 @@ impl Client {
     ) {
         let mut filtered = false;
         if queue.is_some_and(queue_is_reserved) {
-            return self.subscription_violation(broker, subject, queue, sid);
+            return self.subscription_violation(broker, violation::RESERVED, subject, queue, sid);
         }
         if let Some(permissions) = broker.peer(self.conn).permissions.clone() {
             if !permissions.subscribe(subject, queue).is_allowed() {
-                return self.subscription_violation(broker, subject, queue, sid);
+                let why = permissions.subscribe_reason(subject, queue).to_string();
+                return self.subscription_violation(broker, &why, subject, queue, sid);
             }
             filtered = permissions.subscription_needs_filter(subject, queue);
         }
@@ -467,6 +468,8 @@ impl Client {
         if limits.subscription_tokens_max > 0
             && tokens > usize::from(limits.subscription_tokens_max)
         {
+            let why = format!("more than {} tokens", limits.subscription_tokens_max);
+            self.log_violation(&violation::subscription_too_deep_log(subject, sid), &why);
             return self.say_error(broker, &violation::subscription_too_deep(subject));
         }
         if broker.subscriptions_of(self.conn) >= self.limits.subscriptions_max as usize {
@@ -481,13 +484,21 @@ impl Client {
     fn subscription_violation(
         &self,
         broker: &mut Broker,
+        why: &str,
         subject: &[u8],
         queue: Option<&[u8]>,
         sid: &[u8],
     ) {
         let text = violation::subscription_refused_log(subject, queue, sid);
-        log::error!("{} - {text}", self.label());
+        self.log_violation(&text, why);
         self.say_error(broker, &violation::subscription_refused(subject, queue));
+    }
+
+    /// Logs what the client may not do: the oracle's `text`, then who it is and why.
+    #[cold]
+    pub(super) fn log_violation(&self, text: &str, why: &str) {
+        let behind = violation::who_and_why(self.identity.as_deref(), why);
+        log::error!("{} - {text}{behind}", self.label());
     }
 
     pub(super) fn say_ok(&self, broker: &mut Broker) {

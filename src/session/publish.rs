@@ -278,7 +278,8 @@ impl Client {
                 Refusal::Some(_) => {}
                 Refusal::Reply => {
                     let reply = run.reply(message);
-                    log::error!("{} - {}", self.label(), violation::reply_refused_log(reply));
+                    let text = violation::reply_refused_log(reply);
+                    self.log_violation(&text, violation::RESERVED);
                     self.say_error(broker, &violation::reply_refused(reply));
                 }
             }
@@ -286,8 +287,9 @@ impl Client {
     }
 
     fn refused_subject(&self, broker: &mut Broker, subject: &[u8]) {
-        let text = violation::publish_refused_log(subject);
-        log::error!("{} - {text}", self.label());
+        let permissions = broker.peer(self.conn).permissions.as_deref();
+        let why = violation::publish_refused_why(permissions, subject);
+        self.log_violation(&violation::publish_refused_log(subject), &why);
         self.say_error(broker, &violation::publish_refused(subject));
     }
 }
