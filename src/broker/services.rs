@@ -382,7 +382,8 @@ impl Broker {
             .map(|((_, reply), _)| reply.clone())
             .collect();
         for reply in concerned {
-            let mut heard = false;
+            // The way back of a request that came through this account is no subscription of it.
+            let mut heard = self.answers.waiting.contains_key(&reply);
             self.accounts[account.0 as usize].matches(&reply, |_| heard = true);
             if !heard {
                 self.drop_answers_to(account, &reply);

@@ -66,7 +66,7 @@ struct Waiting {
 }
 
 /// The accounts, their clients, and requests without an answer yet by the subject for it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Model {
     accounts: Rc<Accounts>,
     /// The clients.
@@ -322,7 +322,9 @@ impl Model {
         root: usize,
     ) -> String {
         self.requests += 1;
-        let subject = format!("_R_.{root}.{}", self.requests);
+        // No word of it is another's, nor one that a pattern names.
+        let request = self.requests;
+        let subject = format!("_R_.root{root}request{request}.request{request}");
         let waiting = Waiting {
             service,
             requestor,
@@ -367,6 +369,19 @@ impl Model {
         if !waiting.many || !heard || way.empty && !way.headers {
             self.waiting.remove(subject);
         }
+    }
+}
+
+impl std::fmt::Display for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, client) in self.clients.iter().enumerate() {
+            let account = &self.accounts.list[client.account].name;
+            writeln!(f, "    client {at} in {account}: {:?}", client.subs)?;
+        }
+        for (subject, waiting) in &self.waiting {
+            writeln!(f, "    {subject}: {waiting:?}")?;
+        }
+        Ok(())
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a> Play<'a> {
         }
         for _ in 0..SCENES {
             for _ in 0..self.rng.below(6) {
-                self.change();
+                self.change()?;
             }
             self.end_scene()?;
             for _ in 0..self.rng.range(5, 25) {
@@ -131,19 +131,28 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn change(&mut self) {
+    fn change(&mut self) -> Result<(), String> {
         let at = self.rng.below(self.clients.len());
-        match self.rng.below(10) {
-            0 => self.switch(at),
-            1..4 => {
-                let sids: Vec<u32> = self.model.clients[at].subs.keys().copied().collect();
-                if !sids.is_empty() {
-                    let sid = self.rng.pick(&sids);
-                    self.model.unsubscribe(at, sid);
-                    self.clients[at].say(&format!("UNSUB {sid}\r\n"));
-                }
-            }
-            _ => self.subscribe_some(at),
+        if self.rng.chance(600) {
+            self.subscribe_some(at);
+            return Ok(());
+        }
+        // Whether anybody still hears an answer depends on who came or went first.
+        self.end_scene()?;
+        if self.rng.chance(250) {
+            self.switch(at);
+        } else {
+            self.unsubscribe_some(at);
+        }
+        self.end_scene()
+    }
+
+    fn unsubscribe_some(&mut self, at: usize) {
+        let sids: Vec<u32> = self.model.clients[at].subs.keys().copied().collect();
+        if !sids.is_empty() {
+            let sid = self.rng.pick(&sids);
+            self.model.unsubscribe(at, sid);
+            self.clients[at].say(&format!("UNSUB {sid}\r\n"));
         }
     }
 
@@ -407,7 +416,7 @@ impl<'a> Play<'a> {
             if !chances.next() {
                 let expected = first.unwrap_or_default();
                 return Err(format!(
-                    "{message:?}\n  must be received, one of each:\n{}  was received:\n{}  where\n{}\n  {:#?}",
+                    "{message:?}\n  must be received, one of each:\n{}  was received:\n{}  where\n{}\n{}",
                     expected
                         .iter()
                         .map(|one| format!("    {one:?}\n"))
@@ -435,8 +444,11 @@ impl<'a> Play<'a> {
 
 /// What a subject for answers is of.
 fn root(reply: &str) -> usize {
-    let word = reply.split('.').nth(1).expect("the model's name of it");
-    word.parse().expect("a number")
+    let number = reply
+        .strip_prefix("_R_.root")
+        .and_then(|rest| rest.split("request").next());
+    let number = number.and_then(|number| number.parse().ok());
+    number.expect("the model's name of it")
 }
 
 /// What a way of a mapping leads to, as a pattern.
@@ -461,6 +473,23 @@ impl Names {
     fn wire<'a>(&'a self, name: &'a str) -> &'a str {
         let found = self.0.iter().find(|(_, known)| known == name);
         found.map_or(name, |(wire, _)| wire)
+    }
+
+    /// What the server makes of a name that has gone through an import or a mapping: the same words, somewhere.
+    fn renamed(&self, name: &str) -> String {
+        let wire = |word: &str| {
+            let same = |(wire, name): &(String, String)| {
+                let mut words = name.split('.').zip(wire.split('.')).skip(1);
+                words
+                    .find(|(known, _)| *known == word)
+                    .map(|(_, wire)| wire.to_owned())
+            };
+            self.0
+                .iter()
+                .find_map(same)
+                .unwrap_or_else(|| word.to_owned())
+        };
+        name.split('.').map(wire).collect::<Vec<_>>().join(".")
     }
 
     /// Whether everything that must be received was, by one of those who may, and nothing else. Learns names.
@@ -505,7 +534,7 @@ impl Names {
 
     fn same(&mut self, name: &str, wire: &str) -> bool {
         if !name.starts_with("_R_.") {
-            return name == wire;
+            return name == wire || self.renamed(name) == wire;
         }
         match self.0.iter().find(|(w, n)| w == wire || n == name) {
             Some((known_wire, known)) => known_wire == wire && known == name,
