@@ -119,7 +119,10 @@ impl Broker {
 
         let space = Space::of(account);
         match self.route(space, origin, run, None, out) {
-            Some(_) if is_answer(run.subject) => self.pass_answers(account, origin, run, out),
+            Some(delivered) if is_answer(run.subject) => {
+                self.pass_answers(account, origin, run, out);
+                self.tell_no_responders_to_answer(conn, account, run, delivered);
+            }
             Some(true) => {}
             Some(false) if no_responders => self.tell_no_responders(conn, account, run),
             Some(false) => {}
@@ -129,6 +132,8 @@ impl Broker {
                     let delivered = self.route(space, origin, &one, None, out);
                     if is_answer(run.subject) {
                         self.pass_answers(account, origin, &one, out);
+                        let delivered = delivered == Some(true);
+                        self.tell_no_responders_to_answer(conn, account, &one, delivered);
                     } else if delivered == Some(false) && no_responders {
                         self.tell_no_responders(conn, account, &one);
                     }
@@ -277,6 +282,22 @@ impl Broker {
             if let Some(protocol) = self.no_responders_message(conn, account, run, message) {
                 self.push(conn, &protocol);
             }
+        }
+    }
+
+    /// As [`Self::tell_no_responders`], where what is published looks like an answer: in the account of the service
+    /// somebody is always there, in another one it is a message like any other.
+    #[cold]
+    fn tell_no_responders_to_answer(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        run: &Run<'_>,
+        delivered: bool,
+    ) {
+        let told = !delivered && self.peer(conn).no_responders;
+        if told && !self.answers.are_taken_at(account, run.subject) {
+            self.tell_no_responders(conn, account, run);
         }
     }
 

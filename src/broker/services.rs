@@ -103,21 +103,36 @@ impl Answers {
         self.count += 1;
         let mut subject = [b'.'; SUBJECT_LEN];
         subject[..4].copy_from_slice(PREFIX);
-        let of_account = Sha256::new()
-            .chain_update(b"account")
-            .chain_update(self.seed.to_le_bytes())
-            .chain_update(service.0.to_le_bytes())
-            .finalize();
         let of_request = Sha256::new()
             .chain_update(b"request")
             .chain_update(self.seed.to_le_bytes())
             .chain_update([self.place.index])
             .chain_update(self.count.to_le_bytes())
             .finalize();
-        digits(&of_account, &mut subject[4..10]);
+        subject[4..10].copy_from_slice(&self.account_part(service));
         subject[SHARD_AT] = DIGITS[usize::from(self.place.index)];
         digits(&of_request, &mut subject[SHARD_AT + 1..]);
         subject.as_slice().into()
+    }
+
+    /// The part of these subjects that is the same for all services of an account, on every shard.
+    fn account_part(&self, service: AccountId) -> [u8; 6] {
+        let of_account = Sha256::new()
+            .chain_update(b"account")
+            .chain_update(self.seed.to_le_bytes())
+            .chain_update(service.0.to_le_bytes())
+            .finalize();
+        let mut part = [0; 6];
+        digits(&of_account, &mut part);
+        part
+    }
+
+    /// Whether services of an account are answered there. To all others it is a subject like any other.
+    pub(super) fn are_taken_at(&self, service: AccountId, subject: &[u8]) -> bool {
+        let own = self.account_part(service);
+        subject
+            .get(4..11)
+            .is_some_and(|part| part.strip_suffix(b".") == Some(own.as_slice()))
     }
 
     fn add(&mut self, mut waiting: Waiting) -> Arc<[u8]> {
@@ -242,7 +257,7 @@ impl Broker {
     fn describe(&self, asker: &Asker, origin: Origin) -> String {
         let name = |account| serde_json::Value::from(&*self.table.account(account).name);
         let mut account = format!("\"acc\":{}", name(asker.account));
-        if asker.through != asker.account {
+        if asker.hops > 1 {
             account += &format!(",\"svc\":{}", name(asker.through));
         }
         let here = origin.shard == self.place.index;
@@ -365,7 +380,8 @@ impl Broker {
         }
     }
 
-    /// Nobody may listen any more to the replies that a pattern matches: who waits for answers there waits no longer.
+    /// Perhaps nobody listens any more to the replies that a pattern matches: who waits for answers there waits no
+    /// longer.
     pub(super) fn forget_answers(&mut self, account: AccountId, pattern: &[u8]) {
         if self.answers.len() == 0 {
             return;
@@ -382,8 +398,10 @@ impl Broker {
             .map(|((_, reply), _)| reply.clone())
             .collect();
         for reply in concerned {
-            // The way back of a request that came through this account is no subscription of it.
+            // The way back of a request that came through this account hears it, and so does a service that it asks.
             let mut heard = self.answers.waiting.contains_key(&reply);
+            let table = self.table.account(account);
+            table.services(&reply, |_| heard = true);
             self.accounts[account.0 as usize].matches(&reply, |_| heard = true);
             if !heard {
                 self.drop_answers_to(account, &reply);

@@ -55,6 +55,8 @@ pub struct Import {
     pub service: bool,
     /// Whose.
     pub from: usize,
+    /// By which of their exports.
+    pub export: usize,
     /// What the exporter calls it.
     pub theirs: Words,
     /// What the importer calls it; its wildcards have the numbers of the exporter's.
@@ -209,7 +211,8 @@ impl Accounts {
     /// Adds an import of anything that may be imported.
     fn add_import(&mut self, rng: &mut Rng, to: usize) {
         let from = rng.range(1, self.list.len() - 1);
-        if from == to && !rng.chance(200) || self.list[from].exports.is_empty() {
+        // The oracle tells a 503 by what is seen of one's own stream as well.
+        if from == to && (self.decided || !rng.chance(200)) || self.list[from].exports.is_empty() {
             return;
         }
         let at = rng.below(self.list[from].exports.len());
@@ -229,7 +232,8 @@ impl Accounts {
         let exports = &self.list[from].exports;
         let granted =
             |other: &&Export| other.service == export.service && covers(&other.subject, &theirs);
-        let granted = exports.iter().find(granted).expect("the one it is made of");
+        let granted = exports.iter().position(|export| granted(&export));
+        let granted = granted.expect("the one it is made of");
         let mut import = Import {
             service: export.service,
             from,
@@ -237,7 +241,8 @@ impl Accounts {
             theirs,
             written: String::new(),
             share: export.service && rng.chance(300),
-            many: granted.response != "singleton",
+            many: exports[granted].response != "singleton",
+            export: granted,
         };
         import.rename(rng);
         self.list[to].imports.push(import);

@@ -181,7 +181,7 @@ fn play(seed: u64, on: On, trace: bool) -> Result<Option<Tally>, String> {
         On::Shards(count) => {
             let config = accounts.config().map_err(|errors| errors.join("\n"))?;
             let mut node = Simulated::new(&config, count, chances)?;
-            let mut play = Play::new(script, accounts, &mut node, trace);
+            let mut play = Play::new(script, accounts, &mut node, false, trace);
             play.run()?;
             Ok(Some(play.tally))
         }
@@ -211,7 +211,7 @@ fn play_on_oracle(
         Err(problem) => return Err(problem),
     };
     let mut real = Real::new(server.port);
-    let mut play = Play::new(script, accounts, &mut real, trace);
+    let mut play = Play::new(script, accounts, &mut real, true, trace);
     play.run()?;
     Ok(Some(play.tally))
 }

@@ -63,7 +63,11 @@ struct Waiting {
     requestor: usize,
     reply: String,
     many: bool,
+    export: Export,
 }
+
+/// An account, and the number of its export.
+type Export = (usize, usize);
 
 /// The accounts, their clients, and requests without an answer yet by the subject for it.
 #[derive(Clone)]
@@ -72,7 +76,12 @@ pub struct Model {
     /// The clients.
     pub clients: Vec<Client>,
     waiting: BTreeMap<String, Waiting>,
-    requests: usize,
+    /// The account of the service, for every subject for answers that ever was.
+    services: BTreeMap<String, usize>,
+    /// What the oracle is known to do otherwise has happened: a message came to an export that it had passed already
+    /// (it ends there in the oracle), or an answer came to an import with wildcards, by which it is a request (the
+    /// oracle publishes it on the subject for answers).
+    pub differs: bool,
 }
 
 /// Where one message is, on its way.
@@ -86,6 +95,7 @@ struct Way {
     path: Vec<usize>,
     /// It is an answer, of the first of these.
     answers: bool,
+    exports: Vec<Export>,
 }
 
 /// What chance decided: which way of a mapping, each time.
@@ -129,7 +139,8 @@ impl Model {
             accounts,
             clients: Vec::new(),
             waiting: BTreeMap::new(),
-            requests: 0,
+            services: BTreeMap::new(),
+            differs: false,
         }
     }
 
@@ -140,10 +151,16 @@ impl Model {
             return;
         };
         let pattern = read(&pattern);
+        let imports = &self.accounts.list[account].imports;
+        let asks = |subject: &str| {
+            let mut services = imports.iter().filter(|import| import.service);
+            services.any(|import| bind(&import.ours, subject).is_some())
+        };
         let lost = |w: &Waiting| {
             w.requestor == account
                 && bind(&pattern, &w.reply).is_some()
                 && !self.waiting.contains_key(&w.reply)
+                && !asks(&w.reply)
                 && self.hear(account, &w.reply).next().is_none()
         };
         let waiting = self.waiting.iter().filter(|(_, waiting)| lost(waiting));
@@ -173,9 +190,9 @@ impl Model {
         let mut all = Vec::new();
         let heard = self.deliver(account, &subject, true, &way, &mut all);
         let asked = self.ask(account, &subject, &way, chances, &mut all);
-        if self.waiting.contains_key(&subject) {
+        if self.services.get(&subject) == Some(&account) {
             self.answer(account, &subject, &way, chances, &mut all);
-        } else if !heard && !asked && !subject.starts_with("_R_.") {
+        } else if !heard && !asked {
             all.extend(self.no_responders(message, &subject));
         }
         all
@@ -216,7 +233,6 @@ impl Model {
     /// What the account's mappings make of a subject.
     fn mapped(&self, account: usize, subject: &str, chances: &mut Chances) -> String {
         let mappings = &self.accounts.list[account].mappings;
-        let is_open = |words: &Words| !wildcards(words).is_empty() || words.contains(&Word::Rest);
         let (open, literal): (Vec<_>, Vec<_>) = mappings.iter().partition(|m| is_open(&m.source));
         let mut all = literal.into_iter().chain(open);
         let Some((mapping, bound)) = all.find_map(|m| Some((m, bind(&m.source, subject)?))) else {
@@ -295,11 +311,27 @@ impl Model {
             };
             let there = self.mapped(import.from, &fill(&import.theirs, &bound), chances);
             let reply = way.reply.as_ref();
-            let reply = reply.map(|r| self.wait(import.from, account, r, import.many, way.root));
+            let export = (import.from, import.export);
+            let reply = reply.map(|reply| {
+                let reply = reply.clone();
+                let (service, many) = (import.from, import.many);
+                self.wait(
+                    way.root,
+                    Waiting {
+                        service,
+                        requestor: account,
+                        reply,
+                        many,
+                        export,
+                    },
+                )
+            });
+            self.differs |= way.exports.contains(&export) || way.answers && is_open(&import.theirs);
             let mut way = Way {
                 reply: reply.clone(),
                 ..way.clone()
             };
+            way.exports.push(export);
             if !std::mem::take(&mut way.answers) {
                 way.path.push(account);
             }
@@ -313,24 +345,11 @@ impl Model {
         asked
     }
 
-    fn wait(
-        &mut self,
-        service: usize,
-        requestor: usize,
-        reply: &str,
-        many: bool,
-        root: usize,
-    ) -> String {
-        self.requests += 1;
+    fn wait(&mut self, root: usize, waiting: Waiting) -> String {
         // No word of it is another's, nor one that a pattern names.
-        let request = self.requests;
+        let request = self.services.len();
         let subject = format!("_R_.root{root}request{request}.request{request}");
-        let waiting = Waiting {
-            service,
-            requestor,
-            reply: reply.to_owned(),
-            many,
-        };
+        self.services.insert(subject.clone(), waiting.service);
         self.waiting.insert(subject.clone(), waiting);
         subject
     }
@@ -352,13 +371,26 @@ impl Model {
         }
         let (to, reply) = (waiting.requestor, &waiting.reply);
         let asks_back = way.reply.as_ref();
-        let back = asks_back.map(|r| self.wait(to, account, r, waiting.many, way.root));
-        let way = Way {
+        let back = asks_back.map(|back| {
+            let (service, requestor, reply) = (to, account, back.clone());
+            self.wait(
+                way.root,
+                Waiting {
+                    service,
+                    requestor,
+                    reply,
+                    ..waiting
+                },
+            )
+        });
+        self.differs |= way.exports.contains(&waiting.export);
+        let mut way = Way {
             reply: back,
             path: vec![account],
             answers: true,
             ..way.clone()
         };
+        way.exports.push(waiting.export);
         let there = self.mapped(to, reply, chances);
         let mut heard = self.deliver(to, &there, false, &way, all);
         heard |= self.ask(to, &there, &way, chances, all);
@@ -386,13 +418,18 @@ impl std::fmt::Display for Model {
 }
 
 impl Way {
-    /// The first account that asks, and the last that the request came through, if that is another.
+    /// The first account that asks, and the last of several that the request came through.
     fn asker(&self, accounts: &[Account]) -> Option<(String, Option<String>)> {
         let (first, last) = (*self.path.first()?, *self.path.last()?);
         if self.answers {
             return None;
         }
-        let through = (first != last).then(|| accounts[last].name.clone());
+        let through = (self.path.len() > 1).then(|| accounts[last].name.clone());
         Some((accounts[first].name.clone(), through))
     }
+}
+
+/// Whether a pattern has wildcards.
+fn is_open(words: &Words) -> bool {
+    !wildcards(words).is_empty() || words.contains(&Word::Rest)
 }

@@ -53,11 +53,13 @@ impl Simulated {
             reap_some: rng.pick(&[0, 500]),
             broken_send: 0,
         };
+        // As at a start: the shards know each other's subjects for answers.
+        let seed = rng.next();
         let meshes = mesh::connect_with_capacity(shards, rng.pick(&[1, 2, 64]));
         for (index, mesh) in meshes.into_iter().enumerate() {
             let (inbox_in, inbox) = mpsc::channel();
             inboxes.push(inbox_in);
-            let mut broker = broker(config, index, shards, rng.next());
+            let mut broker = broker(config, index, shards, seed);
             broker.set_table(table.clone());
             let mut shard = Shard::new(Parts {
                 index,
