@@ -128,18 +128,33 @@ impl Answers {
         self.count += 1;
         let mut subject = [b'.'; SUBJECT_LEN + NAMED.len()];
         subject[..4].copy_from_slice(PREFIX);
-        let of_account = Sha256::new()
-            .chain_update(b"account")
-            .chain_update(self.seed.to_le_bytes())
-            .chain_update(service.0.to_le_bytes())
-            .finalize();
-        digits(&of_account, &mut subject[4..10]);
+        subject[4..10].copy_from_slice(&self.account_part(service));
         subject[SHARD_AT] = DIGITS[usize::from(self.place.index)];
         let of_request = &mut subject[SHARD_AT + 1..SUBJECT_LEN];
         random_digits(b"request", self.seed, self.place, self.count, of_request);
         subject[SUBJECT_LEN..].copy_from_slice(NAMED);
         let len = SUBJECT_LEN + if named { NAMED.len() } else { 0 };
         subject[..len].into()
+    }
+
+    /// The part of these subjects that is the same for all services of an account, on every shard.
+    fn account_part(&self, service: AccountId) -> [u8; 6] {
+        let of_account = Sha256::new()
+            .chain_update(b"account")
+            .chain_update(self.seed.to_le_bytes())
+            .chain_update(service.0.to_le_bytes())
+            .finalize();
+        let mut part = [0; 6];
+        digits(&of_account, &mut part);
+        part
+    }
+
+    /// Whether services of an account are answered there. To all others it is a subject like any other.
+    pub(super) fn are_taken_at(&self, service: AccountId, subject: &[u8]) -> bool {
+        let own = self.account_part(service);
+        subject
+            .get(4..11)
+            .is_some_and(|part| part.strip_suffix(b".") == Some(own.as_slice()))
     }
 
     pub(super) fn add(&mut self, mut waiting: Waiting, named: bool) -> Arc<[u8]> {
@@ -239,7 +254,8 @@ impl Broker {
         self.answers.due_ms()
     }
 
-    /// Nobody may listen any more to the replies that a pattern matches: who waits for answers there waits no longer.
+    /// Perhaps nobody listens any more to the replies that a pattern matches: who waits for answers there waits no
+    /// longer.
     pub(super) fn forget_answers(&mut self, account: AccountId, pattern: &[u8]) {
         if self.answers.len() == 0 {
             return;
@@ -256,7 +272,11 @@ impl Broker {
             .map(|((_, reply), _)| reply.clone())
             .collect();
         for reply in concerned {
-            let mut heard = false;
+            // The way back of a request that came through this account hears it, and so does a service that it asks.
+            let mut heard = self.answers.waiting.contains_key(&reply);
+            self.table
+                .account(account)
+                .services(&reply, |_| heard = true);
             self.accounts[account.0 as usize].matches(&reply, |_| heard = true);
             if !heard {
                 self.drop_answers_to(account, &reply);

@@ -20,6 +20,22 @@ impl Broker {
         }
     }
 
+    /// As [`Self::tell_no_responders`], where what is published looks like an answer: in the account of the service
+    /// somebody is always there, in another one it is a message like any other.
+    #[cold]
+    pub(super) fn tell_no_responders_to_answer(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        run: &Run<'_>,
+        delivered: bool,
+    ) {
+        let told = !delivered && self.peer(conn).no_responders;
+        if told && !self.answers.are_taken_at(account, run.subject) {
+            self.tell_no_responders(conn, account, run);
+        }
+    }
+
     /// Likewise, if the client is still there, in this account, and wants to hear of it.
     pub(super) fn tell_no_responder(
         &mut self,

@@ -120,7 +120,10 @@ impl Broker {
         let (account, origin, no_responders) = self.may_publish(conn, run)?;
         let space = Space::of(account);
         match self.route(space, origin, run, None, out) {
-            Some(_) if is_answer(run.subject) => self.pass_answers(account, origin, run, None, out),
+            Some(delivered) if is_answer(run.subject) => {
+                self.pass_answers(account, origin, run, None, out);
+                self.tell_no_responders_to_answer(conn, account, run, delivered);
+            }
             Some(true) => {}
             Some(false) if no_responders => self.tell_no_responders(conn, account, run),
             Some(false) => {}
@@ -130,6 +133,8 @@ impl Broker {
                     let delivered = self.route(space, origin, &one, None, out);
                     if is_answer(run.subject) {
                         self.pass_answers(account, origin, &one, None, out);
+                        let delivered = delivered == Some(true);
+                        self.tell_no_responders_to_answer(conn, account, &one, delivered);
                     } else if delivered == Some(false) && no_responders {
                         self.tell_no_responders(conn, account, &one);
                     }

@@ -230,7 +230,7 @@ impl Broker {
     /// What a service is told of who asks.
     fn describe(&self, asker: &Asker) -> Vec<u8> {
         let name = |account| &*self.table.account(account).name;
-        let through = (asker.through != asker.account).then(|| name(asker.through));
+        let through = (asker.hops > 1).then(|| name(asker.through));
         let detail = match asker {
             Asker { shared: true, .. } => Detail::Full,
             Asker {

@@ -61,7 +61,13 @@ impl Node {
             headers: true,
             ..Info::default()
         };
-        let context = Context::new(config.limits.clone(), Arc::new(authenticator), info, 2_000, [0; 32]);
+        let context = Context::new(
+            config.limits.clone(),
+            Arc::new(authenticator),
+            info,
+            2_000,
+            [0; 32],
+        );
         Node {
             broker,
             context,

@@ -10,6 +10,7 @@ mod net;
 mod ring;
 mod rng;
 mod scenario;
+mod thread;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

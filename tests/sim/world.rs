@@ -6,7 +6,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 use gannet::auth::Authenticator;
 use gannet::broker::{Broker, PendingLimits, ShardPlace};
@@ -14,7 +13,7 @@ use gannet::config::{Config, Limits};
 use gannet::proto::handshake::Info;
 use gannet::session::Snapshot;
 use gannet::shard::mesh;
-use gannet::shard::ring::{Ring, Wait};
+use gannet::shard::ring::Ring;
 use gannet::shard::{Node, Parts, Shard, ToShard, VerifyJob};
 
 use super::client::{Client, State};
@@ -23,6 +22,7 @@ use super::net::Net;
 use super::ring::SimRing;
 use super::rng::Rng;
 use super::scenario::Scenario;
+use super::thread::{Did, Thread};
 
 /// Actions between two rests.
 const EPOCH_STEPS: usize = 1_000;
@@ -35,25 +35,6 @@ const REST_MS_MAX: u64 = 300;
 
 /// A closing connection may take this long for its last bytes; less a little.
 const CLOSE_MS: u64 = 1_500;
-
-/// Where a shard is in its turn: the loop of `shard::run`, cut where other threads can come in between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// Before it polls.
-    Awake,
-    /// Has said that it sleeps, and has not yet gone into the kernel.
-    FallingAsleep,
-    /// In the kernel.
-    Asleep,
-    /// Has reaped and not yet looked at what.
-    Reaped,
-}
-
-struct Thread {
-    shard: Shard<SimRing>,
-    turn: Turn,
-    weight: usize,
-}
 
 /// What a world saw.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,11 +110,7 @@ impl World {
             if index == 0 {
                 shard.ring().accept(0);
             }
-            threads.push(Thread {
-                shard,
-                turn: Turn::Awake,
-                weight: 4,
-            });
+            threads.push(Thread::new(shard));
         }
         World {
             rng,
@@ -232,54 +209,23 @@ impl World {
         }
     }
 
-    fn can_turn(&mut self, index: usize) -> bool {
-        let now_ms = self.now_ms;
-        let Thread { shard, turn, .. } = &mut self.threads[index];
-        *turn != Turn::Asleep
-            || shard.ring().has_cause_to_return()
-            || shard.next_time_ms().is_some_and(|due| due <= now_ms)
-    }
-
     /// One part of a shard's turn.
     fn turn(&mut self, index: usize) -> Result<(), String> {
-        if !self.can_turn(index) {
+        let thread = &mut self.threads[index];
+        if !thread.can_turn(self.now_ms) {
             return Ok(());
         }
-        let before = self.threads[index].turn;
-        self.threads[index].turn = match before {
-            Turn::Awake if self.rng.chance(300) => {
-                if self.threads[index].shard.fall_asleep() {
-                    self.report.sleeps += 1;
-                    Turn::FallingAsleep
-                } else {
-                    self.report.full_mesh += u64::from(!self.threads[index].shard.mesh_is_clear());
-                    Turn::Awake
-                }
+        let did = thread.turn(&mut self.rng, self.now_ms)?;
+        self.say(|| format!("shard {index}: {did:?}"));
+        match did {
+            Did::FellAsleep => self.report.sleeps += 1,
+            Did::StayedAwake { mesh_is_clear } => {
+                self.report.full_mesh += u64::from(!mesh_is_clear);
             }
-            Turn::Awake => self.poll(index, Wait::No)?,
-            Turn::FallingAsleep | Turn::Asleep => self.poll(index, Wait::For(Duration::MAX))?,
-            Turn::Reaped => {
-                let Thread { shard, .. } = &mut self.threads[index];
-                shard.wake_up();
-                shard.step(self.now_ms);
-                Turn::Awake
-            }
-        };
-        self.say(|| format!("shard {index}: {before:?}"));
-        if before == Turn::Reaped {
-            self.look_at_outboxes(index)?;
+            Did::Polled => {}
+            Did::Stepped => self.look_at_outboxes(index)?,
         }
         self.note_ended()
-    }
-
-    fn poll(&mut self, index: usize, wait: Wait) -> Result<Turn, String> {
-        let polled = self.threads[index].shard.poll(wait);
-        polled.map_err(|error| error.to_string())?;
-        let now_ms = self.now_ms;
-        let Thread { shard, .. } = &mut self.threads[index];
-        let in_time = shard.next_time_ms().is_none_or(|due| due > now_ms);
-        let asleep = shard.ring().sleeps() && in_time;
-        Ok(if asleep { Turn::Asleep } else { Turn::Reaped })
     }
 
     /// Nobody who stays connected has more waiting than `max_pending`.
@@ -512,7 +458,7 @@ impl World {
     fn movers(&mut self) -> Vec<Mover> {
         let mut movers = Vec::new();
         for index in 0..self.threads.len() {
-            if self.can_turn(index) {
+            if self.threads[index].can_turn(self.now_ms) {
                 movers.push(Mover::Shard(index));
             }
         }
