@@ -79,8 +79,10 @@ pub struct Model {
     /// The account of the service, for every subject for answers that ever was.
     services: BTreeMap<String, usize>,
     /// What the oracle is known to do otherwise has happened: a message came to an export that it had passed already
-    /// (it ends there in the oracle), or an answer came to an import with wildcards, by which it is a request (the
-    /// oracle publishes it on the subject for answers).
+    /// (it ends there in the oracle), an answer came to an import with wildcards, by which it is a request (the oracle
+    /// publishes it on the subject for answers), or another account's subject for answers was seen in a stream (the
+    /// oracle takes it for an answer), or an answer is for one that is not waited for any more (the oracle thinks that
+    /// somebody heard it).
     pub differs: bool,
 }
 
@@ -251,13 +253,18 @@ impl Model {
 
     /// To everybody who listens: in the account, and as `streams`, in those that import it.
     fn deliver(
-        &self,
+        &mut self,
         account: usize,
         subject: &str,
         streams: bool,
         way: &Way,
         all: &mut Vec<Vec<Seen>>,
     ) -> bool {
+        let mut elsewhere = false;
+        let own = self
+            .services
+            .get(subject)
+            .is_none_or(|service| *service == account);
         let mut places = vec![(account, subject.to_owned())];
         for (to, other) in self.accounts.list.iter().enumerate().filter(|_| streams) {
             for import in other
@@ -267,6 +274,7 @@ impl Model {
             {
                 if let Some(bound) = bind(&import.theirs, subject) {
                     places.push((to, fill(&import.ours, &bound)));
+                    elsewhere |= !own;
                 }
             }
         }
@@ -291,6 +299,7 @@ impl Model {
             }
         }
         all.extend(groups.into_values());
+        self.differs |= elsewhere;
         all.len() > before
     }
 
@@ -391,6 +400,7 @@ impl Model {
             ..way.clone()
         };
         way.exports.push(waiting.export);
+        self.differs |= reply.starts_with("_R_.") && !self.waiting.contains_key(reply);
         let there = self.mapped(to, reply, chances);
         let mut heard = self.deliver(to, &there, false, &way, all);
         heard |= self.ask(to, &there, &way, chances, all);
