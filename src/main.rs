@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use gannet::auth::operators::{self, OperatorMode};
 use gannet::cli::{self, Flags, Invocation, Output};
 use gannet::config::{self, Config, Loaded};
-use gannet::control::{boot, signals};
+use gannet::control::{boot, resolver, signals};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,7 +46,8 @@ fn run(flags: &Flags) -> Result<ExitCode, String> {
         }
     };
     flags.apply(&mut config);
-    let errors = config.check_start();
+    let mut errors = config.check_start();
+    errors.extend(OperatorMode::compile(&config).err().unwrap_or_default());
     if !errors.is_empty() {
         return Err(texts(&errors).join("\n"));
     }
@@ -92,7 +94,14 @@ fn lint(config: &Config, mut hints: Vec<config::ConfigError>) -> Vec<String> {
 
 /// The file's settings, or everything that is wrong with it.
 fn load(file: &Path) -> Result<Loaded, String> {
-    config::load(file, &|name| std::env::var(name).ok()).map_err(|errors| texts(&errors).join("\n"))
+    let loaded = config::load(file, &|name| std::env::var(name).ok());
+    let loaded = loaded.map_err(|errors| texts(&errors).join("\n"))?;
+    let mut errors = operators::check(&loaded.config);
+    errors.extend(resolver::check(&loaded.config));
+    match errors.is_empty() {
+        true => Ok(loaded),
+        false => Err(texts(&errors).join("\n")),
+    }
 }
 
 fn texts(errors: &[config::ConfigError]) -> Vec<String> {

@@ -4,6 +4,7 @@ pub mod boot;
 pub mod bus;
 pub mod log;
 pub mod process;
+pub mod resolver;
 pub mod shards;
 pub mod signals;
 pub mod snapshots;
