@@ -62,6 +62,7 @@ fn all_settings_of_an_account() {
                         payload_bytes_max: None,
                         leafnodes_max: None,
                     },
+                    trace: None,
                 },
                 Account {
                     name: "A",
@@ -213,6 +214,7 @@ fn all_settings_of_an_account() {
                             0,
                         ),
                     },
+                    trace: None,
                 },
             ],
             system_account: Some(
@@ -267,6 +269,7 @@ fn all_settings_of_an_account() {
                         payload_bytes_max: None,
                         leafnodes_max: None,
                     },
+                    trace: None,
                 },
                 Account {
                     name: "B",
@@ -314,6 +317,7 @@ fn all_settings_of_an_account() {
                         payload_bytes_max: None,
                         leafnodes_max: None,
                     },
+                    trace: None,
                 },
             ],
         "#]],
@@ -321,41 +325,43 @@ fn all_settings_of_an_account() {
     check(
         "accounts [A, B]",
         expect![[r#"
-        accounts: [
-            Account {
-                name: "A",
-                at: main.conf:1:11,
-                nkey: None,
-                users: [],
-                default_permissions: None,
-                exports: [],
-                imports: [],
-                mappings: [],
-                limits: AccountLimits {
-                    connections_max: None,
-                    subscriptions_max: None,
-                    payload_bytes_max: None,
-                    leafnodes_max: None,
+            accounts: [
+                Account {
+                    name: "A",
+                    at: main.conf:1:11,
+                    nkey: None,
+                    users: [],
+                    default_permissions: None,
+                    exports: [],
+                    imports: [],
+                    mappings: [],
+                    limits: AccountLimits {
+                        connections_max: None,
+                        subscriptions_max: None,
+                        payload_bytes_max: None,
+                        leafnodes_max: None,
+                    },
+                    trace: None,
                 },
-            },
-            Account {
-                name: "B",
-                at: main.conf:1:14,
-                nkey: None,
-                users: [],
-                default_permissions: None,
-                exports: [],
-                imports: [],
-                mappings: [],
-                limits: AccountLimits {
-                    connections_max: None,
-                    subscriptions_max: None,
-                    payload_bytes_max: None,
-                    leafnodes_max: None,
+                Account {
+                    name: "B",
+                    at: main.conf:1:14,
+                    nkey: None,
+                    users: [],
+                    default_permissions: None,
+                    exports: [],
+                    imports: [],
+                    mappings: [],
+                    limits: AccountLimits {
+                        connections_max: None,
+                        subscriptions_max: None,
+                        payload_bytes_max: None,
+                        leafnodes_max: None,
+                    },
+                    trace: None,
                 },
-            },
-        ],
-    "#]],
+            ],
+        "#]],
     );
 }
 
@@ -384,6 +390,7 @@ fn exports_of_one_subject_are_one() {
                         payload_bytes_max: None,
                         leafnodes_max: None,
                     },
+                    trace: None,
                 },
                 Account {
                     name: "A",
@@ -432,6 +439,7 @@ fn exports_of_one_subject_are_one() {
                         payload_bytes_max: None,
                         leafnodes_max: None,
                     },
+                    trace: None,
                 },
             ],
         "#]],

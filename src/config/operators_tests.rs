@@ -192,6 +192,7 @@ fn all_settings_of_a_callout() {
                         payload_bytes_max: None,
                         leafnodes_max: None,
                     },
+                    trace: None,
                 },
                 Account {
                     name: "B",
@@ -208,6 +209,7 @@ fn all_settings_of_a_callout() {
                         payload_bytes_max: None,
                         leafnodes_max: None,
                     },
+                    trace: None,
                 },
             ],
         "#]],

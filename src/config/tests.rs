@@ -54,8 +54,8 @@ fn verdicts_of_the_oracle() {
     expect![[r#"
         no value on the line of a separator: oracle error 2, gannet main.conf:1:1: the key "port" has no value
         no path after include: oracle error 3, gannet main.conf:2:8: expected the path of a file after "include"
-        refused: nkey users: oracle ok sha256:956a77dfce9d5d5ca05163aba5033bd81c414556b5ab91fc200814990e9bb2fa, gannet ok
         refused: trusted_keys: oracle ok sha256:f1bb8968e2a93b8ffee238313afe9ef7a01200106ae0eb0608d2114e70fda495, gannet ok
+        refused: nkey users: oracle ok sha256:956a77dfce9d5d5ca05163aba5033bd81c414556b5ab91fc200814990e9bb2fa, gannet ok
     "#]].assert_eq(&surprises);
 }
 
