@@ -76,7 +76,7 @@ pub struct DirectoryResolver {
     pub delete: Delete,
     /// `interval`: how often the directory is compared with those of other nodes, milliseconds. Default 1 min.
     pub interval_ms: u64,
-    /// `timeout`: how long a lookup at other nodes may take, milliseconds. Default 2 s.
+    /// `timeout`: how long a lookup at other nodes may take, milliseconds. Default 1.9 s.
     pub timeout_ms: u64,
     /// `ttl` of a cache: how long a JWT is kept after its last use, milliseconds; `None` is until it expires.
     pub ttl_ms: Option<u64>,

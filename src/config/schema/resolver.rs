@@ -21,7 +21,7 @@ const EXPECTED: &str =
 /// JWTs in a cache, unless `limit` says otherwise.
 const CACHE_JWTS_MAX: u64 = 1000;
 const INTERVAL_MS: u64 = 60_000;
-const TIMEOUT_MS: u64 = 2_000;
+const TIMEOUT_MS: u64 = 1_900;
 
 /// Reads the setting.
 pub(super) fn read(schema: &mut Schema<'_>, field: Field<'_>) {
