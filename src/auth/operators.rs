@@ -48,7 +48,11 @@ impl OperatorMode {
         let (operators, errors) = decode(config);
         let written = &config.operators;
         if !errors.is_empty() || !written.is_operator_mode() {
-            return if errors.is_empty() { Ok(None) } else { Err(errors) };
+            return if errors.is_empty() {
+                Ok(None)
+            } else {
+                Err(errors)
+            };
         }
         let mode = OperatorMode::new(config, operators);
         let mut errors = mode.contradictions(config);
@@ -79,7 +83,8 @@ impl OperatorMode {
             .filter(|claims| claims.operator.strict_signing_key_usage)
             .flat_map(|claims| claims.operator.signing_keys.clone())
             .collect();
-        let only = (operators.len() == 1).then(|| (&operators[0].operator, &written.operators[0].at));
+        let only =
+            (operators.len() == 1).then(|| (&operators[0].operator, &written.operators[0].at));
         let own_system = || {
             let (operator, at) = only?;
             let key = operator.system_account.clone();
@@ -92,11 +97,13 @@ impl OperatorMode {
             Some((ResolverKind::Url(url?), at.clone()))
         };
         let system_account = config.system_account.clone().or_else(own_system);
-        let mut pinned: BTreeSet<String> = written.pinned.iter().map(|(key, _)| key.clone()).collect();
+        let mut pinned: BTreeSet<String> =
+            written.pinned.iter().map(|(key, _)| key.clone()).collect();
         if let Some((key, _)) = system_account.as_ref().filter(|_| !pinned.is_empty()) {
             pinned.insert(key.clone());
         }
-        let preloaded = |preload: &crate::config::Preload| (preload.account.clone(), preload.jwt.clone());
+        let preloaded =
+            |preload: &crate::config::Preload| (preload.account.clone(), preload.jwt.clone());
         OperatorMode {
             trusted,
             strict,
@@ -104,7 +111,10 @@ impl OperatorMode {
             resolver: written.resolver.clone().or_else(own_resolver),
             preload: written.preload.iter().map(preloaded).collect(),
             pinned,
-            default_sentinel: written.default_sentinel.as_ref().map(|(jwt, _)| jwt.clone()),
+            default_sentinel: written
+                .default_sentinel
+                .as_ref()
+                .map(|(jwt, _)| jwt.clone()),
             operators,
         }
     }
@@ -161,7 +171,9 @@ impl OperatorMode {
                     error(at, text.to_owned());
                 }
             }
-            (None, Some((ResolverKind::Directory(_), at))) if own.first().is_some_and(|own| own.is_empty()) => {
+            (None, Some((ResolverKind::Directory(_), at)))
+                if own.first().is_some_and(|own| own.is_empty()) =>
+            {
                 let text = "a resolver that is a directory needs \"system_account\", in the file or in the operator's JWT";
                 error(at, text.to_owned());
             }
@@ -181,7 +193,9 @@ fn decode(config: &Config) -> (Vec<OperatorClaims>, Vec<ConfigError>) {
             Err(error) => errors.push(ConfigError {
                 at: operator.at.clone(),
                 text: match &operator.file {
-                    Some(file) => format!("no JWT of an operator is in {}: {error}", file.display()),
+                    Some(file) => {
+                        format!("no JWT of an operator is in {}: {error}", file.display())
+                    }
                     None => format!("this is no JWT of an operator: {error}"),
                 },
             }),
@@ -215,10 +229,19 @@ fn check_sentinel(jwt: &str) -> Result<(), &'static str> {
 fn too_new(claims: &OperatorClaims) -> Option<String> {
     let wanted = &claims.operator.assert_server_version;
     let Some(version) = claims.server_version() else {
-        return Some(format!("the operator asks for version {wanted:?}, which is none"));
+        return Some(format!(
+            "the operator asks for version {wanted:?}, which is none"
+        ));
     };
-    let own: Vec<u32> = COMPATIBLE_VERSION.split('.').filter_map(|part| part.parse().ok()).collect();
+    let own: Vec<u32> = COMPATIBLE_VERSION
+        .split('.')
+        .filter_map(|part| part.parse().ok())
+        .collect();
     (version[..] > own[..]).then(|| {
         format!("the operator asks for version {wanted} or later, this one behaves as {COMPATIBLE_VERSION}")
     })
 }
+
+#[cfg(test)]
+#[path = "operators_tests.rs"]
+mod tests;

@@ -29,7 +29,57 @@ fn all_settings_of_operator_mode() {
         default_sentinel: eyJd
         ",
         expect![[r#"
-            main.conf:3:75: expected a new line, ',' or '}', not 's'
+            operators: [
+                OperatorJwt {
+                    jwt: "eyJa",
+                    file: None,
+                    at: main.conf:2:17,
+                },
+                OperatorJwt {
+                    jwt: "eyJb",
+                    file: None,
+                    at: main.conf:2:23,
+                },
+            ],
+            resolver: Some(
+                (
+                    Directory(
+                        DirectoryResolver {
+                            kind: Cache,
+                            dir: "jwts",
+                            jwts_max: Some(
+                                5,
+                            ),
+                            delete: Removes,
+                            interval_ms: 60000,
+                            timeout_ms: 1500,
+                            ttl_ms: Some(
+                                3600000,
+                            ),
+                        },
+                    ),
+                    main.conf:3:9,
+                ),
+            ),
+            preload: [
+                Preload {
+                    account: "ABXRI23DEY5TOTXRVLVEGY5JLQUQUMHF6TOILURCXERJUDQRNLHDDKK2",
+                    jwt: "eyJc",
+                    at: main.conf:4:29,
+                },
+            ],
+            pinned: [
+                (
+                    "a",
+                    main.conf:5:36,
+                ),
+            ],
+            default_sentinel: Some(
+                (
+                    "eyJd",
+                    main.conf:6:9,
+                ),
+            ),
         "#]],
     );
     check(
@@ -51,7 +101,7 @@ fn all_settings_of_operator_mode() {
                             jwts_max: None,
                             delete: Removes,
                             interval_ms: 30000,
-                            timeout_ms: 2000,
+                            timeout_ms: 1900,
                             ttl_ms: None,
                         },
                     ),

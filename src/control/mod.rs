@@ -7,6 +7,7 @@ pub mod log;
 pub mod process;
 pub mod read;
 pub mod reload;
+pub mod resolver;
 pub mod shards;
 pub mod signals;
 pub mod snapshots;

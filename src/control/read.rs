@@ -3,8 +3,11 @@
 
 use std::path::Path;
 
+use crate::auth::operators::{self, OperatorMode};
 use crate::cli::Flags;
 use crate::config::{self, Config, ConfigError, Loaded};
+
+use super::resolver;
 
 /// Where a configuration came from, for the log.
 #[derive(Clone, Debug)]
@@ -44,7 +47,8 @@ pub fn read(flags: &Flags) -> Result<Ready, Vec<String>> {
         }
     };
     flags.apply(&mut config);
-    let errors = config.check_start();
+    let mut errors = config.check_start();
+    errors.extend(OperatorMode::compile(&config).err().unwrap_or_default());
     if !errors.is_empty() {
         return Err(texts(&errors));
     }
@@ -67,7 +71,14 @@ pub fn read(flags: &Flags) -> Result<Ready, Vec<String>> {
 /// # Errors
 /// Everything that is wrong with it, a text each.
 pub fn load(file: &Path) -> Result<Loaded, Vec<String>> {
-    config::load(file, &|name| std::env::var(name).ok()).map_err(|errors| texts(&errors))
+    let loaded = config::load(file, &|name| std::env::var(name).ok());
+    let loaded = loaded.map_err(|errors| texts(&errors))?;
+    let mut errors = operators::check(&loaded.config);
+    errors.extend(resolver::check(&loaded.config));
+    match errors.is_empty() {
+        true => Ok(loaded),
+        false => Err(texts(&errors)),
+    }
 }
 
 /// What gannet warns of beyond the oracle, in the order of the files.

@@ -264,10 +264,7 @@ mod tests {
     #[test]
     fn the_hash_does_not_depend_on_the_way() {
         let [one, two] = [b"one", b"two"].map(|jwt| Index::hash_of(jwt));
-        let (mut here, mut there) = (
-            Index::new(Bounds::default()),
-            Index::new(Bounds::default()),
-        );
+        let (mut here, mut there) = (Index::new(Bounds::default()), Index::new(Bounds::default()));
         here.put("a", one, None, 0);
         here.put("b", two, None, 0);
         there.put("b", one, None, 0);

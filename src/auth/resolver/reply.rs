@@ -36,9 +36,7 @@ impl Reply {
                 let keys = go_json(&json!(keys));
                 return format!("{{\"data\":{keys},\"server\":{server}}}").into_bytes();
             }
-            Reply::Done { account, message } => {
-                ("data", status(account, 200, "message", message))
-            }
+            Reply::Done { account, message } => ("data", status(account, 200, "message", message)),
             Reply::Failed {
                 account,
                 description,

@@ -168,7 +168,11 @@ impl Rules<'_> {
         };
         let mismatch = || match key == subject {
             true => Ok(()),
-            false => Err(failed(key, words.error, "subject does not match jwt content")),
+            false => Err(failed(
+                key,
+                words.error,
+                "subject does not match jwt content",
+            )),
         };
         let wrong_key = || match self.needs_signing_key(&claims.common.issuer) {
             true => Err(failed(
@@ -195,7 +199,7 @@ impl Rules<'_> {
                 .and_then(|()| wrong_key())
                 .and_then(|()| unused())
                 .and_then(|()| invalid())?,
-            Role::None => mismatch().and_then(|()| unused())?,
+            Role::None => return mismatch().and_then(|()| unused()),
         }
         untrusted()
     }
@@ -380,7 +384,10 @@ fn pack(store: &dyn Store, theirs: &[u8], now_ms: i64) -> Answer {
     }
     replies.push(String::new());
     Answer {
-        replies: replies.into_iter().map(|text| Reply::Raw(text.into())).collect(),
+        replies: replies
+            .into_iter()
+            .map(|text| Reply::Raw(text.into()))
+            .collect(),
         ..Answer::default()
     }
 }
@@ -408,7 +415,8 @@ fn lookup(store: &mut dyn Store, key: &str, now_ms: i64) -> Answer {
 
 fn unexpired(store: &dyn Store, now_ms: i64) -> std::io::Result<Vec<(String, String)>> {
     let mut all = store.all()?;
-    let counts = |jwt: &str| expires_ms(jwt).is_none_or(|at| at.div_euclid(1000) >= now_ms.div_euclid(1000));
+    let counts =
+        |jwt: &str| expires_ms(jwt).is_none_or(|at| at.div_euclid(1000) >= now_ms.div_euclid(1000));
     all.retain(|(_, jwt)| !jwt.is_empty() && counts(jwt));
     Ok(all)
 }
@@ -426,7 +434,8 @@ fn errors(claims: &AccountClaims, now_ms: i64) -> Option<String> {
 /// `nats.accounts` of a token that has been decoded.
 fn accounts_of(jwt: &str) -> Option<Vec<String>> {
     let payload = jwt.split('.').nth(1)?;
-    let claims: Value = serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?).ok()?;
+    let claims: Value =
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?).ok()?;
     let accounts = claims.get("nats")?.get("accounts")?.as_array()?;
     let text = |account: &Value| account.as_str().map(str::to_owned);
     accounts.iter().map(text).collect()

@@ -230,7 +230,9 @@ impl Directory {
             let _ = fs::remove_file(place);
             return;
         }
-        let key = name.strip_suffix(EXTENSION).filter(|key| is_account_key(key));
+        let key = name
+            .strip_suffix(EXTENSION)
+            .filter(|key| is_account_key(key));
         let Some(key) = key.filter(|key| !self.index.contains(key)) else {
             return;
         };

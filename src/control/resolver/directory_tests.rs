@@ -90,7 +90,10 @@ fn what_is_not_allowed_changes_nothing() {
         "store is not set up to for delete"
     );
     assert_eq!(error(directory.save(KEYS[0], "", 0)), "invalid JWT");
-    assert_eq!(error(directory.save("../a", "one", 0)), "invalid public key");
+    assert_eq!(
+        error(directory.save("../a", "one", 0)),
+        "invalid public key"
+    );
     let full = Bounds {
         jwts_max: Some(1),
         ..FREE
@@ -168,7 +171,11 @@ fn directories_of_other_tools() {
     fs::write(below.join(format!("{}.jwt", KEYS[0])), "sharded").expect("written");
     fs::write(temp.path().join(format!("{}.jwt", KEYS[1])), "").expect("written");
     fs::write(temp.path().join("note.jwt"), "not of an account").expect("written");
-    fs::write(temp.path().join(format!(".{}.jwt.unfinished", KEYS[2])), "th").expect("written");
+    fs::write(
+        temp.path().join(format!(".{}.jwt.unfinished", KEYS[2])),
+        "th",
+    )
+    .expect("written");
     let mut directory = open(temp.path(), FREE, Delete::Renames);
     let loaded = |directory: &mut Directory, key| directory.load(key, 0).expect("read");
     assert_eq!(loaded(&mut directory, KEYS[0]).as_deref(), Some("sharded"));
@@ -273,7 +280,10 @@ fn crashes() {
         let path = temp.path().join(round.to_string());
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "--nocapture", "--test-threads=1"])
-            .arg(format!("{}::writes_until_killed", module_path!().split_once("::").expect("inside").1))
+            .arg(format!(
+                "{}::writes_until_killed",
+                module_path!().split_once("::").expect("inside").1
+            ))
             .env(CRASH, &path)
             .stdout(Stdio::piped())
             .spawn()

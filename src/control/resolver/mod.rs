@@ -1,0 +1,330 @@
+//! Where account JWTs come from: memory, a directory, a URL. Owns the way from the setting to a place, and access to it from
+//! several threads. Blocks on files and the network: never called by a shard.
+
+pub mod directory;
+pub mod tls;
+pub mod url;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use ureq::tls::TlsConfig;
+
+use crate::auth::resolver::index::{Bounds, Hash};
+use crate::auth::resolver::requests::{Answer, Effect, Request, Role, Rules, merge};
+use crate::auth::resolver::{Store, take};
+use crate::config::{
+    Config, ConfigError, DirectoryKind, DirectoryResolver, ResolverKind, is_account_key,
+};
+
+use directory::Directory;
+use url::UrlResolver;
+
+/// A place of account JWTs. Shared by threads; a fetch over the network holds up no other. Times are milliseconds since
+/// 1970.
+#[derive(Debug)]
+pub struct Resolver {
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory(Mutex<HashMap<String, String>>),
+    Directory {
+        store: Mutex<Directory>,
+        settings: DirectoryResolver,
+    },
+    Url(UrlResolver),
+}
+
+/// What came of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// This. Whether it is the account's JWT is still to be seen: [`usable`](crate::auth::resolver::usable).
+    Found(String),
+    /// It is not here. Others in the system account may have it: who asks `$SYS.REQ.ACCOUNT.<key>.CLAIMS.LOOKUP` may
+    /// get it within this time, or an empty answer, and gives it to [`Resolver::take`].
+    Elsewhere(Duration),
+}
+
+/// What is wrong with the directory of a configuration before it is opened; what the oracle's `-t` finds.
+pub fn check(config: &Config) -> Vec<ConfigError> {
+    const OWNER_WRITES: u32 = 0o200;
+    let Some((ResolverKind::Directory(settings), at)) = &config.operators.resolver else {
+        return Vec::new();
+    };
+    let usable = |path: &Path| match fs::metadata(path) {
+        Ok(found) => found.is_dir() && found.permissions().mode() & OWNER_WRITES != 0,
+        Err(_) => true,
+    };
+    let text = || {
+        format!(
+            "{} is not a directory that can be written",
+            settings.dir.display()
+        )
+    };
+    let error = || ConfigError {
+        at: at.clone(),
+        text: text(),
+    };
+    (!usable(&settings.dir)).then(error).into_iter().collect()
+}
+
+impl Resolver {
+    /// Opens the place and puts into it what it begins with (`preload`, by key), unless something newer is there.
+    /// A URL is asked whether anybody is there. JWTs that cannot be taken in are logged.
+    ///
+    /// # Errors
+    /// A sentence: the directory cannot be opened, nobody is at the URL.
+    pub fn open(
+        kind: &ResolverKind,
+        preload: &BTreeMap<String, String>,
+        tls: TlsConfig,
+        now_ms: i64,
+    ) -> Result<Resolver, String> {
+        let place = match kind {
+            ResolverKind::Memory => Place::Memory(Mutex::default()),
+            ResolverKind::Url(url) => {
+                let url = UrlResolver::new(url, url::FETCH_MAX, tls);
+                url.fetch("")?;
+                Place::Url(url)
+            }
+            ResolverKind::Directory(settings) => Place::Directory {
+                store: Mutex::new(open_directory(settings, now_ms)?),
+                settings: settings.clone(),
+            },
+        };
+        let resolver = Resolver { place };
+        resolver.preload(preload, now_ms);
+        Ok(resolver)
+    }
+
+    /// What it is to others.
+    pub fn role(&self) -> Role {
+        match &self.place {
+            Place::Directory { settings, .. } => match settings.kind {
+                DirectoryKind::Full => Role::Full,
+                DirectoryKind::Cache => Role::Cache,
+            },
+            Place::Memory(_) | Place::Url(_) => Role::None,
+        }
+    }
+
+    /// The directory, for the log.
+    pub fn directory(&self) -> Option<String> {
+        let Place::Directory { store, .. } = &self.place else {
+            return None;
+        };
+        Some(lock(store).path().display().to_string())
+    }
+
+    /// How often the directory is compared with those of other nodes; `None` if it is not.
+    pub fn sync_interval(&self) -> Option<Duration> {
+        match &self.place {
+            Place::Directory { settings, .. } if settings.kind == DirectoryKind::Full => {
+                Some(Duration::from_millis(settings.interval_ms))
+            }
+            _ => None,
+        }
+    }
+
+    /// The payload of the `$SYS.REQ.CLAIMS.PACK` that compares it; all zeros where there is no directory.
+    pub fn hash(&self) -> Hash {
+        match &self.place {
+            Place::Directory { store, .. } => *lock(store).index().hash(),
+            _ => [0; 32],
+        }
+    }
+
+    /// Asks for the JWT of an account.
+    ///
+    /// # Errors
+    /// A sentence: it is no account's key, there is no such account, or nobody can tell.
+    pub fn fetch(&self, key: &str, now_ms: i64) -> Result<Fetched, String> {
+        if !is_account_key(key) {
+            return Err("will only fetch valid account keys".to_owned());
+        }
+        match &self.place {
+            Place::Memory(jwts) => match lock(jwts).get(key) {
+                Some(jwt) => Ok(Fetched::Found(jwt.clone())),
+                None => Err("account missing".to_owned()),
+            },
+            Place::Directory { store, settings } => match lock(store).load(key, now_ms) {
+                Ok(Some(jwt)) => Ok(Fetched::Found(jwt)),
+                Ok(None) => Ok(Fetched::Elsewhere(Duration::from_millis(
+                    settings.timeout_ms,
+                ))),
+                Err(error) => Err(error.to_string()),
+            },
+            Place::Url(url) => url.fetch(key).map(Fetched::Found),
+        }
+    }
+
+    /// Keeps the JWT of an account that came from somewhere else, unless the one that is there is newer. A URL keeps
+    /// nothing.
+    ///
+    /// # Errors
+    /// A sentence: it is not the account's, or cannot be written.
+    pub fn take(&self, key: &str, jwt: &str, now_ms: i64) -> Result<(), String> {
+        match &self.place {
+            Place::Memory(jwts) => {
+                lock(jwts).insert(key.to_owned(), jwt.to_owned());
+                Ok(())
+            }
+            Place::Directory { store, .. } => take(&mut *lock(store), key, jwt, now_ms)
+                .map(drop)
+                .map_err(|error| error.to_string()),
+            Place::Url(_) => Err("store operation not supported for URL Resolver".to_owned()),
+        }
+    }
+
+    /// Answers a request about account JWTs.
+    pub fn answer(&self, rules: &Rules<'_>, request: Request<'_>, now_ms: i64) -> Answer {
+        match &self.place {
+            Place::Directory { store, .. } => rules.answer(&mut *lock(store), request, now_ms),
+            _ => rules.answer(&mut Nowhere, request, now_ms),
+        }
+    }
+
+    /// Takes in an answer to a `PACK` request; gives what changed. What is wrong with it is logged.
+    pub fn merge(&self, packed: &str, now_ms: i64) -> Vec<Effect> {
+        let Place::Directory { store, .. } = &self.place else {
+            return Vec::new();
+        };
+        let (effects, errors) = merge(&mut *lock(store), packed, now_ms);
+        for error in errors {
+            log::error!("DirResolver - Merging resulted in error: {error}");
+        }
+        effects
+    }
+
+    /// Removes the files of expired JWTs. Gives when to do so again.
+    pub fn expire(&self, now_ms: i64) -> Option<Duration> {
+        let Place::Directory { store, .. } = &self.place else {
+            return None;
+        };
+        let mut store = lock(store);
+        for key in store.expire(now_ms) {
+            log::debug!("the JWT of account {key:?} has expired and was removed");
+        }
+        Some(Duration::from_millis(store.index().recheck_ms()))
+    }
+
+    /// Reads its place again, as a reload does: memory is what `preload` says now, a directory what its files say. Gives
+    /// the accounts that may have changed; those in use that are missing in memory are gone.
+    ///
+    /// # Errors
+    /// A sentence: the directory cannot be read; then all is as before.
+    pub fn reload(
+        &self,
+        preload: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) -> Result<Vec<String>, String> {
+        match &self.place {
+            Place::Memory(jwts) => {
+                let fresh: HashMap<_, _> = preload.clone().into_iter().collect();
+                let before = std::mem::replace(&mut *lock(jwts), fresh);
+                let changed = preload
+                    .iter()
+                    .filter(|(key, jwt)| before.get(*key) != Some(*jwt));
+                let gone = before.keys().filter(|key| !preload.contains_key(*key));
+                Ok(changed.map(|(key, _)| key).chain(gone).cloned().collect())
+            }
+            Place::Directory { store, .. } => {
+                let changed = lock(store)
+                    .reload(now_ms)
+                    .map_err(|error| error.to_string())?;
+                self.preload(preload, now_ms);
+                Ok(changed)
+            }
+            Place::Url(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn preload(&self, preload: &BTreeMap<String, String>, now_ms: i64) {
+        for (key, jwt) in preload {
+            if let Err(error) = self.take(key, jwt, now_ms) {
+                log::error!("preloaded account {key:?}: {error}");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with the lock")
+}
+
+fn open_directory(settings: &DirectoryResolver, now_ms: i64) -> Result<Directory, String> {
+    let bounds = Bounds {
+        jwts_max: settings.jwts_max,
+        evicts: settings.kind == DirectoryKind::Cache,
+        ttl_ms: settings.ttl_ms,
+    };
+    let opened = Directory::open(&settings.dir, bounds, settings.delete, now_ms);
+    opened.map_err(|error| {
+        format!(
+            "cannot open the directory {}: {error}",
+            settings.dir.display()
+        )
+    })
+}
+
+impl Store for Directory {
+    fn load(&mut self, key: &str, now_ms: i64) -> io::Result<Option<String>> {
+        Directory::load(self, key, now_ms)
+    }
+
+    fn save(&mut self, key: &str, jwt: &str, now_ms: i64) -> io::Result<bool> {
+        Directory::save(self, key, jwt, now_ms)
+    }
+
+    fn delete(&mut self, key: &str) -> io::Result<bool> {
+        Directory::delete(self, key)
+    }
+
+    fn allows_delete(&self) -> bool {
+        Directory::allows_delete(self)
+    }
+
+    fn all(&self) -> io::Result<Vec<(String, String)>> {
+        Directory::all(self)
+    }
+
+    fn hash(&self) -> Hash {
+        *self.index().hash()
+    }
+}
+
+/// No store at all: [`Role::None`] asks nothing of it.
+struct Nowhere;
+
+impl Store for Nowhere {
+    fn load(&mut self, _: &str, _: i64) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn save(&mut self, _: &str, _: &str, _: i64) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn delete(&mut self, _: &str) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn allows_delete(&self) -> bool {
+        false
+    }
+
+    fn all(&self) -> io::Result<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+
+    fn hash(&self) -> Hash {
+        [0; 32]
+    }
+}
