@@ -52,6 +52,7 @@
 //! try -t -c $config       the same, and the lines it blames are not compared: the oracle names none, or not the true one
 //! out TEXT                whether its output holds the text
 //! cat NAME                wait for a file of the case's directory, and show it; a leading `*` stands for any beginning
+//! ls NAME                 the files of a directory of the case's directory
 //! seen NAME TEXT          wait for a text in a file of the case's directory
 //! gone NAME               wait until there is no such file
 //! ```
@@ -69,6 +70,7 @@
 //! $time(-60)              seconds since 1970, so many from now
 //! $clock(-60)             the time of day in UTC, `hh:mm:ss`; `$clock(-60 Asia/Tokyo)` there
 //! $jwt(bob)               the text of the token `jwt bob:`
+//! $len(bob)               its length; `$len(bob+12)` is 12 more
 //! $creds(bob U.bob)       a credentials file of a token and a seed
 //! $claim(B.2 nats.x.0)    in what is sent: from the token in the second delivery to B that has a reply, a claim
 //! ```
@@ -190,6 +192,8 @@ pub enum Step {
     Out(String),
     /// Wait for a file and show it.
     Cat(String),
+    /// Show the names in a directory.
+    List(String),
     /// Wait for a text in a file.
     Seen(String, String),
     /// Wait until a file is gone.
@@ -359,6 +363,7 @@ fn step(line: &str) -> Result<Step, String> {
         "try" => Step::Run(rest.to_owned(), false),
         "out" => Step::Out(rest.to_owned()),
         "cat" => Step::Cat(name()),
+        "ls" => Step::List(name()),
         "seen" => Step::Seen(name(), second.to_owned()),
         "gone" => Step::Gone(name()),
         _ => return send(word, rest),

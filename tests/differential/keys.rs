@@ -89,6 +89,11 @@ impl<'a> Keys<'a> {
             "jwt" => self
                 .block(argument)?
                 .sign(argument, self, live, depth + 1)?,
+            "len" => {
+                let (token, more) = argument.split_once('+').unwrap_or((argument, "0"));
+                let token = self.block(token)?.sign(token, self, live, depth + 1)?;
+                (token.len() as i64 + seconds(more)?).to_string()
+            }
             "creds" => {
                 let (token, name) = argument
                     .split_once(' ')

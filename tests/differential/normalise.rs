@@ -188,13 +188,16 @@ fn ordered(value: Value) -> Value {
     Value::Object(fields.into_iter().map(known).collect())
 }
 
-/// An event says its type; the one of a message's trace is known by its keys.
+/// An event says its type; the one of a message's trace and answers of the system account are known by their keys.
 fn is_event(fields: &Map<String, Value>) -> bool {
     let kind = fields.get("type").and_then(Value::as_str);
     let trace = ["server", "request", "events"]
         .iter()
         .all(|key| fields.contains_key(*key));
-    trace || kind.is_some_and(|kind| kind.starts_with(EVENT_TYPE))
+    let has = |key: &str| fields.contains_key(key);
+    let answer =
+        fields.get("server").is_some_and(Value::is_object) && (has("data") || has("error"));
+    trace || answer || kind.is_some_and(|kind| kind.starts_with(EVENT_TYPE))
 }
 
 fn object(json: &[u8]) -> Option<Map<String, Value>> {

@@ -103,6 +103,7 @@ impl Run<'_> {
             Step::Run(arguments, blame) => self.run(arguments, *blame)?,
             Step::Out(text) => self.out(text)?,
             Step::Cat(name) => self.cat(name)?,
+            Step::List(name) => self.list(name)?,
             Step::Seen(name, text) => self.seen(name, text)?,
             Step::Gone(name) => self.gone(name)?,
         }
@@ -311,8 +312,22 @@ impl Run<'_> {
         let text = wait_for(&format!("the file {path}"), || {
             read_matching(self.directory.path(), &path).filter(|text| !text.is_empty())
         })?;
-        let text = self.anonymous(&text);
+        let text = self.anonymous(&self.keys.hide(&text));
         self.process.push(format!("{name}: {text}"));
+        Ok(())
+    }
+
+    /// Hidden files are a server's own business.
+    fn list(&mut self, name: &str) -> Result<(), String> {
+        let path = self.known(name)?;
+        let path = self.directory.path().join(path);
+        let entries = std::fs::read_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let names = entries
+            .flatten()
+            .map(|e| e.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|n| !n.starts_with('.')).collect();
+        names.sort();
+        self.process.push(format!("{name}: {}", names.join(" ")));
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use crate::config::{
     Config, ConfigError, DirectoryKind, DirectoryResolver, ResolverKind, is_account_key,
 };
 
+use super::bus::Message;
 use directory::Directory;
 use url::UrlResolver;
 
@@ -191,6 +192,28 @@ impl Resolver {
         }
     }
 
+    /// Answers a request that came over a bus, and logs what came of it. Gives what is to be published to its reply
+    /// subject, in order, and what is to be done. `server` is the JSON object that says who answers.
+    pub fn serve(
+        &self,
+        rules: &Rules<'_>,
+        message: &Message,
+        server: &str,
+        now_ms: i64,
+    ) -> (Vec<Vec<u8>>, Vec<Effect>) {
+        let request = Request {
+            subject: &message.subject,
+            payload: &message.payload,
+            wants_reply: !message.reply.is_empty(),
+        };
+        let answer = self.answer(rules, request, now_ms);
+        if let Some((level, text)) = &answer.log {
+            log::log!(*level, "{text}");
+        }
+        let payloads = answer.replies.iter().map(|reply| reply.payload(server));
+        (payloads.collect(), answer.effects)
+    }
+
     /// Takes in an answer to a `PACK` request; gives what changed. What is wrong with it is logged.
     pub fn merge(&self, packed: &str, now_ms: i64) -> Vec<Effect> {
         let Place::Directory { store, .. } = &self.place else {
@@ -328,3 +351,7 @@ impl Store for Nowhere {
         [0; 32]
     }
 }
+
+#[cfg(test)]
+#[path = "resolver_tests.rs"]
+mod tests;
