@@ -37,7 +37,7 @@ pub struct Resolver {
 enum Place {
     Memory(Mutex<HashMap<String, String>>),
     Directory {
-        store: Mutex<Directory>,
+        store: Box<Mutex<Directory>>,
         settings: DirectoryResolver,
     },
     Url(UrlResolver),
@@ -96,7 +96,7 @@ impl Resolver {
                 Place::Url(url)
             }
             ResolverKind::Directory(settings) => Place::Directory {
-                store: Mutex::new(open_directory(settings, now_ms)?),
+                store: Box::new(Mutex::new(open_directory(settings, now_ms)?)),
                 settings: settings.clone(),
             },
         };
