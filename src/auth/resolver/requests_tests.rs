@@ -5,6 +5,8 @@ use std::io;
 
 use expect_test::{Expect, expect};
 use nkeys::{KeyPair, KeyPairType};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -602,4 +604,32 @@ fn what_is_usable() {
         not valid before 1970-01-12T13:46:41Z
         it is no JWT of an account: not three parts with points between"#]]
     .assert_eq(&all.join("\n"));
+}
+
+proptest! {
+    /// Nonsense is answered, and changes nothing.
+    #[test]
+    fn any_bytes_are_answered(payload in vec(any::<u8>(), 0..200), subject in "(\\$SYS\\.(REQ|ACCOUNT)\\.)?(CLAIMS|ACCOUNT\\.[A-Z2-7]{0,60}\\.CLAIMS)\\.(UPDATE|LIST|PACK|DELETE|LOOKUP)") {
+        for role in [Role::Full, Role::Cache, Role::None] {
+            let mut test = Test::new(role);
+            let answer = test.answer(&subject, &payload);
+            prop_assert!(answer.effects.is_empty());
+            prop_assert!(test.store.jwts.is_empty());
+        }
+    }
+
+    /// A token that was changed anywhere is not taken, or is the same claims by the same key.
+    #[test]
+    fn changed_tokens_are_not_taken(at in 0..2000_usize, to in "[A-Za-z0-9_.-]") {
+        let jwt = account("O", "Anew", json!({}));
+        let at = at % jwt.len();
+        let mut changed = jwt.clone();
+        changed.replace_range(at..=at, &to);
+        let mut test = Test::new(Role::Full);
+        test.answer(UPDATE, changed.as_bytes());
+        for kept in test.store.jwts.values() {
+            let claims = |jwt: &str| jwt.rsplit_once('.').map(|(claims, _)| claims.to_owned());
+            prop_assert_eq!(claims(kept), claims(&jwt));
+        }
+    }
 }

@@ -173,7 +173,7 @@ impl Directory {
         Ok(changed)
     }
 
-    /// All JWTs with their keys, in the order of the files.
+    /// All JWTs with their keys, in the order of the files; without those that somebody else has removed.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -186,7 +186,11 @@ impl Directory {
         places.sort();
         let mut all = Vec::with_capacity(places.len());
         for (place, key) in places {
-            all.push((key.to_owned(), read(&place)?));
+            match read(&place) {
+                Ok(jwt) => all.push((key.to_owned(), jwt)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(all)
     }

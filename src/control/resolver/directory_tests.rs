@@ -217,6 +217,7 @@ fn a_reload_tells_what_changed() {
     fs::remove_dir_all(temp.path()).expect("removed");
     directory.reload(0).expect_err("nothing to read");
     assert_eq!(directory.index().len(), 3);
+    assert_eq!(directory.all().expect("nothing to read"), []);
 }
 
 #[test]
