@@ -10,6 +10,7 @@ mod activation;
 mod authorization;
 mod chain;
 mod claims;
+mod creds;
 mod denial;
 mod json;
 mod network;
@@ -37,6 +38,7 @@ pub use chain::{
     REVOKED_TEXT, Verdict, authenticate,
 };
 pub use claims::{Claims, Common};
+pub use creds::{Creds, CredsError};
 pub use denial::{Denial, Reason};
 pub use operator::{Operator, OperatorClaims};
 pub use permissions::{Lists, Permissions, ResponsePermission};
@@ -46,3 +48,14 @@ pub use token::{DecodeError, TOKEN_BYTES_MAX, decode, encode};
 pub use trust::{AccountError, Trust};
 pub use user::{TimeRange, UserClaims, UserLimits};
 pub use validation::{Issue, Issues, Severity};
+
+#[cfg(test)]
+mod account_tests;
+#[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod made_in_tests;
+#[cfg(test)]
+mod tests;
