@@ -58,6 +58,14 @@ impl<'a> Keys<'a> {
         })
     }
 
+    /// The public key of a name, which transcripts then show by that name.
+    pub fn public(&self, name: &str) -> Result<String, String> {
+        let text = key(name)?.public_key();
+        let mark = format!("$pub({name})");
+        self.shown.borrow_mut().insert(text.clone(), mark);
+        Ok(text)
+    }
+
     /// The block of a token.
     pub fn block(&self, name: &str) -> Result<&'a Block, String> {
         let found = self.tokens.iter().rfind(|(own, _)| own == name);
@@ -81,7 +89,7 @@ impl<'a> Keys<'a> {
 
     fn stands_for(&self, word: &str, argument: &str, live: Live<'_>, depth: usize) -> Answer {
         let text = match word {
-            "pub" => key(argument)?.public_key(),
+            "pub" => self.public(argument)?,
             "seed" => key(argument)?.seed().map_err(|e| e.to_string())?,
             "time" => (self.now.as_second() + seconds(argument)?).to_string(),
             "clock" => return self.clock(argument).map(|text| Some(text.into_bytes())),
@@ -103,7 +111,7 @@ impl<'a> Keys<'a> {
             }
             _ => return Ok(None),
         };
-        if matches!(word, "pub" | "seed" | "jwt") {
+        if matches!(word, "seed" | "jwt") {
             let mark = format!("${word}({argument})");
             self.shown.borrow_mut().insert(text.clone(), mark);
         }

@@ -138,10 +138,10 @@ impl Maker<'_, '_> {
         if let Some(audience) = self.last("aud") {
             claims.insert("aud".into(), self.expanded(&audience)?.into());
         }
-        claims.insert("iss".into(), key(&issuer)?.public_key().into());
+        claims.insert("iss".into(), self.keys.public(&issuer)?.into());
         let subject = match subject.starts_with('$') {
             true => self.expanded(&subject)?,
-            false => key(&subject)?.public_key(),
+            false => self.keys.public(&subject)?,
         };
         claims.insert("sub".into(), subject.into());
         let mut nats = limits(&kind, old);

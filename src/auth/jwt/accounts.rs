@@ -223,7 +223,10 @@ impl<'a> Converter<'a> {
                 ));
             }
         }
-        for time in [common.not_before - 1, common.expires - 1] {
+        for time in [
+            common.not_before.saturating_sub(1),
+            common.expires.saturating_sub(1),
+        ] {
             if time >= self.now {
                 let sooner = self.out.changes_at.map_or(time, |other| other.min(time));
                 self.out.changes_at = Some(sooner);

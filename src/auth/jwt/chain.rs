@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use nkeys::KeyPair;
 
 use crate::auth::permission::Permissions;
+use crate::auth::{Credential, Identity};
 use crate::config::Position;
 
 use super::account::{AccountClaims, Signer};
@@ -95,9 +96,12 @@ pub struct Admitted {
     pub name: String,
     /// Its tags.
     pub tags: Vec<String>,
-    /// The account's signing key that signed it; `None` where the account did. When that key goes, or its scope changes, the
-    /// connection is closed without a text.
-    pub signing_key: Option<String>,
+    /// The key that signed its token: the account's, or one of the account's signing keys.
+    pub issuer: Arc<str>,
+    /// It is a signing key: when it goes, or its scope changes, the connection is closed without a text.
+    pub by_signing_key: bool,
+    /// The role of that key, if it has a scope: its template says the permissions and limits.
+    pub scope: Option<String>,
     /// When its token was issued, seconds since 1970: the account's revocations are held against it.
     pub issued_at: i64,
     /// It need not have signed the nonce: closed when the account no longer allows that.
@@ -137,6 +141,19 @@ pub fn authenticate(
         Lookup::Unknown => Verdict::NeedAccount(Box::new(candidate)),
         Lookup::Missing(why) => Verdict::Denied(Box::new(candidate.denied(Reason::NoAccount(why)))),
         Lookup::Known(account) => candidate.finish(trust, attempt, &account),
+    }
+}
+
+impl Admitted {
+    /// Who the connection is.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            user: Arc::clone(&self.user),
+            credential: Credential::Nkey,
+            account: Arc::clone(&self.account),
+            permissions: self.permissions.clone(),
+            issuer_key: Some(Arc::clone(&self.issuer)),
+        }
     }
 }
 
@@ -204,7 +221,7 @@ impl Candidate {
         if !trust.trusts(issuer) {
             return Err(Reason::AccountIssuer(issuer.clone()));
         }
-        let limits = self.limits(trust, account)?;
+        let (limits, scope) = self.limits(trust, account)?;
         let now = attempt.now.as_second();
         if account.common.expires != 0 && account.common.expires <= now {
             return Err(Reason::AccountExpired(account.common.expires));
@@ -230,19 +247,25 @@ impl Candidate {
             Allowed::Until(end) => Some(end),
             Allowed::Never => return Err(Reason::Times),
         };
-        self.identity(&limits, account, until)
+        self.identity(&limits, scope, account, until)
     }
 
-    /// The user's own limits, or what its signing key's template says.
-    fn limits(&self, trust: &Trust, account: &AccountClaims) -> Result<UserLimits, Reason> {
+    /// The user's own limits, or what its signing key's template says, with the role.
+    fn limits(
+        &self,
+        trust: &Trust,
+        account: &AccountClaims,
+    ) -> Result<(UserLimits, Option<String>), Reason> {
         let user = &self.claims;
         let signer = &user.common.issuer;
         match account.signer(signer, trust.is_strict(&account.common.issuer)) {
             Signer::Unknown => Err(Reason::UserIssuer(signer.clone())),
-            Signer::Trusted => Ok(user.limits.clone()),
+            Signer::Trusted => Ok((user.limits.clone(), None)),
             Signer::Scoped(_) if !user.says_no_limits => Err(Reason::ScopedWithLimits),
             Signer::Scoped(scope) => {
-                template::expand(&scope.template, user, account).map_err(Reason::Template)
+                let limits = template::expand(&scope.template, user, account);
+                let limits = limits.map_err(Reason::Template)?;
+                Ok((limits, Some(scope.role.clone())))
             }
         }
     }
@@ -250,6 +273,7 @@ impl Candidate {
     fn identity(
         &self,
         limits: &UserLimits,
+        scope: Option<String>,
         account: &AccountClaims,
         until: Option<Timestamp>,
     ) -> Result<Admitted, Reason> {
@@ -270,13 +294,15 @@ impl Candidate {
             let texts: Vec<String> = errors.iter().map(|error| error.text.clone()).collect();
             Reason::Invalid(texts.join("; "))
         })?;
-        let token_ends = (common.expires > 0).then(|| times::from_seconds(common.expires));
+        let token_ends = (common.expires != 0).then(|| times::from_seconds(common.expires));
         Ok(Admitted {
             user: common.subject.as_str().into(),
             account: user.account().into(),
             name: common.name.clone(),
             tags: common.tags.clone(),
-            signing_key: (!user.issuer_account.is_empty()).then(|| common.issuer.clone()),
+            issuer: common.issuer.as_str().into(),
+            by_signing_key: !user.issuer_account.is_empty(),
+            scope,
             issued_at: common.issued_at,
             bearer: limits.bearer_token,
             permissions: permissions.map(Arc::new),

@@ -10,6 +10,7 @@ mod activation;
 mod authorization;
 mod chain;
 mod claims;
+mod creds;
 mod denial;
 mod json;
 mod made;
@@ -38,6 +39,7 @@ pub use chain::{
     REVOKED_TEXT, Verdict, authenticate,
 };
 pub use claims::{Claims, Common};
+pub use creds::{Creds, CredsError};
 pub use denial::{Denial, Reason};
 pub use made::{Grant, closing, grant, user_limits};
 pub use operator::{Operator, OperatorClaims};
@@ -49,3 +51,14 @@ pub use token::{DecodeError, TOKEN_BYTES_MAX, decode, encode};
 pub use trust::{AccountError, Trust};
 pub use user::{TimeRange, UserClaims, UserLimits};
 pub use validation::{Issue, Issues, Severity};
+
+#[cfg(test)]
+mod account_tests;
+#[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod made_in_tests;
+#[cfg(test)]
+mod tests;

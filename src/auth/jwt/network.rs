@@ -18,8 +18,21 @@ pub(super) fn parse(text: &str) -> Option<Network> {
     }
     let bits: u8 = bits.parse().ok()?;
     let width = if address.is_ipv4() { 32 } else { 128 };
-    (bits <= width).then_some(Network { address, bits })
+    if bits > width {
+        return None;
+    }
+    // A network within IPv4 that is written as IPv6 is one of IPv4.
+    Some(match (address, address.to_canonical()) {
+        (IpAddr::V6(_), mapped @ IpAddr::V4(_)) if bits >= MAPPED_BITS => Network {
+            address: mapped,
+            bits: bits - MAPPED_BITS,
+        },
+        _ => Network { address, bits },
+    })
 }
+
+/// Bits before the address of IPv4 in one of IPv6 (`::ffff:0:0/96`).
+const MAPPED_BITS: u8 = 96;
 
 impl Network {
     /// Whether it holds an address; one of IPv4 that is written as IPv6 counts as IPv4.

@@ -78,7 +78,7 @@ impl UserClaims {
         let says_no_limits = version != 1
             && said
                 .filter(|(key, _)| !NOT_LIMITS.contains(&key.as_str()))
-                .all(|(_, value)| json::is_zero(value));
+                .all(|(key, value)| key != "resp" && json::is_zero(value));
         if version == 1 {
             unlimited_by_default(&mut nats);
             for later in ["proxy_required", "allowed_connection_types"] {
