@@ -3,6 +3,7 @@
 use subtle::ConstantTimeEq;
 
 use super::Authenticator;
+use super::callout::CalloutWork;
 use super::identity::{Identity, Outcome};
 use super::visitor::Visitor;
 use super::work::Work;
@@ -60,7 +61,15 @@ impl Work {
                 bool::from(own.hash().as_bytes().ct_eq(other.hash().as_bytes()))
             }
             (Work::Signature(own), Work::Signature(other)) => own.key() == other.key(),
-            (Work::Callout(own), Work::Callout(other)) => own.service == other.service,
+            (Work::Callout(own), Work::Callout(other)) => {
+                let key = |work: &CalloutWork| {
+                    (
+                        work.service.account.clone(),
+                        work.service.subject().to_owned(),
+                    )
+                };
+                key(own) == key(other)
+            }
             _ => false,
         }
     }
