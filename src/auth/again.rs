@@ -31,8 +31,14 @@ impl Authenticator {
         let Some(before) = before else {
             return Outcome::Work(work);
         };
+        if matches!(*work, Work::Jwt(_)) && before.by_service {
+            return Outcome::Accepted(before.identity.clone());
+        }
         match (before.authenticator.begin(visitor), work.accepted()) {
             (Outcome::Work(was), _) if !work.asks_the_same(&was) => Outcome::Work(work),
+            (Outcome::Work(was), _) if work.is_of_the_same_claims(&was, before.identity) => {
+                Outcome::Accepted(before.identity.clone())
+            }
             (Outcome::Work(_), _) if before.by_service => {
                 Outcome::Accepted(before.identity.clone())
             }
@@ -50,7 +56,15 @@ impl Work {
         match self {
             Work::Bcrypt(work) => Some(work.accepted()),
             Work::Signature(work) => Some(work.accepted()),
-            Work::Callout(_) => None,
+            Work::Jwt(_) | Work::Callout(_) => None,
+        }
+    }
+
+    /// Whether both are about the same JWT, and about the same claims of the account that it brought its client into.
+    fn is_of_the_same_claims(&self, other: &Work, identity: &Identity) -> bool {
+        match (self, other) {
+            (Work::Jwt(own), Work::Jwt(other)) => own.asks_the_same(other, Some(&identity.account)),
+            _ => false,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::config;
 
 use super::identity::{Denial, DenialReason, Identity, Outcome, REDACTED};
 use super::jwt::{ClientInfo, ConnectOpts, Request};
+use super::operator::Operator;
 use super::visitor::Visitor;
 use super::work::Work;
 
@@ -27,7 +28,7 @@ pub(super) struct Callout {
 }
 
 /// The service that is asked, and what holds for its answers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Service {
     /// The account in which it listens.
     pub account: Arc<str>,
@@ -37,6 +38,8 @@ pub struct Service {
     pub xkey: Option<Box<str>>,
     /// How long an answer may take, milliseconds.
     pub timeout_ms: u64,
+    /// Where accounts come from JWTs: who knows them.
+    pub operator: Option<Arc<Operator>>,
 }
 
 /// Who signs the users of a service's answers.
@@ -56,6 +59,13 @@ pub struct CalloutWork {
     pub request: Box<Request>,
     /// Whom the client is taken for in the log.
     pub denied: Denial,
+}
+
+impl PartialEq for Service {
+    /// The same service under the same rules; what is known of accounts is no part of it.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.account, &self.issuer, &self.xkey) == (&other.account, &other.issuer, &other.xkey)
+    }
 }
 
 impl Service {
@@ -79,6 +89,7 @@ impl Callout {
                 issuer: Issuer::Key(written.issuer.as_str().into()),
                 xkey: written.xkey.as_deref().map(Into::into),
                 timeout_ms,
+                operator: None,
             }),
             auth_users: names(&written.auth_users),
             allowed_accounts: names(&written.allowed_accounts),
@@ -153,7 +164,7 @@ fn claimed_user(visitor: &Visitor<'_>, identity: Option<&Identity>) -> Box<str> 
     }
 }
 
-fn request(visitor: &Visitor<'_>, user: &str) -> Request {
+pub(super) fn request(visitor: &Visitor<'_>, user: &str) -> Request {
     let connect = visitor.connect;
     let nonce = match connect.sig.is_empty() {
         true => "",

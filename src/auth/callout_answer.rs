@@ -130,6 +130,10 @@ impl Made {
         zone: &TimeZone,
         now: Timestamp,
     ) -> Result<Identity, String> {
+        if let Some(operator) = &service.operator {
+            let identity = operator.admit_made(&self.user, &self.account, &service.account, now)?;
+            return Ok(identity.renamed(&self.user.common.name));
+        }
         let closed = (*self.account == *service.account).then_some(CALLOUT_SUBJECT);
         let Grant {
             permissions,

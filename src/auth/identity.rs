@@ -117,6 +117,35 @@ impl Identity {
         }
     }
 
+    /// Whom a JWT has been found to be of.
+    pub(super) fn of_token(token: &Arc<jwt::Admitted>) -> Identity {
+        Identity {
+            user: Arc::clone(&token.user),
+            credential: Credential::Nkey,
+            account: Arc::clone(&token.account),
+            permissions: token.permissions.clone(),
+            limits: UserLimits {
+                subscriptions_max: token.subscriptions_max,
+                payload_bytes_max: token.payload_bytes_max,
+            },
+            expires: token.expires,
+            token: Some(Arc::clone(token)),
+            issuer_key: Some(Arc::clone(&token.issuer)),
+        }
+    }
+
+    /// The same by another name, unless that is empty.
+    pub(super) fn renamed(self, name: &str) -> Identity {
+        match name.is_empty() {
+            true => self,
+            false => Identity {
+                user: name.into(),
+                credential: Credential::User,
+                ..self
+            },
+        }
+    }
+
     /// A user of the global account that may do everything, whose name has been proven.
     pub(super) fn global_user(name: &Arc<str>) -> Identity {
         Identity::user(name, &global_account(), None)
@@ -178,7 +207,7 @@ pub struct Denial {
 }
 
 /// What was wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialReason {
     /// The client gave nothing that any configured method could check.
     NoCredentials,
@@ -198,6 +227,8 @@ pub enum DenialReason {
     NoAuthUserBcrypt,
     /// There is no such account on this node.
     UnknownAccount,
+    /// Its JWT, or what stands behind it, does not let it in.
+    Jwt(Arc<jwt::Denial>),
     /// The callout service did not let it in.
     Callout,
     /// CONNECT asks for an account by name, which is no longer possible.
@@ -217,6 +248,14 @@ impl Denial {
             user: user.into(),
             credential,
             reason,
+        }
+    }
+
+    /// The same of a client whose JWT was found wanting.
+    pub(super) fn because(self, found: jwt::Denial) -> Denial {
+        Denial {
+            reason: DenialReason::Jwt(Arc::new(found)),
+            ..self
         }
     }
 
@@ -250,6 +289,9 @@ impl Denial {
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let DenialReason::Jwt(found) = &self.reason {
+            return write!(f, "{found}");
+        }
         let user = quoted(self.user.as_bytes());
         match self.credential {
             Credential::None => write!(f, "authentication error ({})", self.reason),
@@ -263,6 +305,7 @@ impl fmt::Display for Denial {
 impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            DenialReason::Jwt(found) => return write!(f, "{}", found.reason),
             DenialReason::NoCredentials => "no credentials",
             DenialReason::UnknownUser => "unknown user",
             DenialReason::WrongPassword => "wrong password",

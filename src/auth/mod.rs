@@ -11,6 +11,7 @@ mod connection_type;
 mod identity;
 pub mod jwt;
 mod nkey;
+pub mod operator;
 pub mod operators;
 mod password;
 pub mod permission;
@@ -30,13 +31,15 @@ pub use password::BcryptWork;
 pub use permission::{Decision, Permissions, ResponsePermission};
 pub use responses::ResponseTracker;
 pub use visitor::Visitor;
-pub use work::Work;
+pub use work::{Elsewhere, Work};
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::config::{Config, Position};
 
 use callout::Callout;
+use operator::Operator;
 use single::SingleUser;
 use token::Token;
 use users::Users;
@@ -78,6 +81,7 @@ pub struct Authenticator {
     token: Option<Token>,
     single: Option<SingleUser>,
     callout: Option<Callout>,
+    operator: Option<Arc<Operator>>,
 }
 
 impl Authenticator {
@@ -92,7 +96,15 @@ impl Authenticator {
             token: Token::compile(authorization),
             single: SingleUser::compile(authorization),
             callout,
+            operator: None,
         })
+    }
+
+    /// Users come from JWTs, and this knows their accounts.
+    #[must_use]
+    pub fn with_operator(mut self, operator: Arc<Operator>) -> Authenticator {
+        self.operator = Some(operator);
+        self
     }
 
     /// Whether a client is told to bring credentials: `auth_required` in the first INFO of a connection. Where only
@@ -105,12 +117,15 @@ impl Authenticator {
     /// (the one with `connect_info`) say `auth_required` even where the first did not, and a client that begins
     /// with anything but CONNECT is given to [`Authenticator::without_connect`].
     pub fn expects_connect(&self) -> bool {
-        self.users.is_some() || self.token.is_some() || self.single.is_some()
+        self.operator.is_some()
+            || self.users.is_some()
+            || self.token.is_some()
+            || self.single.is_some()
     }
 
     /// Whether INFO gives every connection something to sign.
     pub fn needs_nonce(&self) -> bool {
-        self.users.as_ref().is_some_and(Users::has_keys)
+        self.operator.is_some() || self.users.as_ref().is_some_and(Users::has_keys)
     }
 
     /// Authenticates a client that sent CONNECT.
@@ -135,6 +150,9 @@ impl Authenticator {
         }
         if !self.expects_connect() {
             return Outcome::Accepted(Identity::unproven(connect));
+        }
+        if let Some(operator) = &self.operator {
+            return operator.begin(visitor);
         }
         if let Some(outcome) = self.users.as_ref().and_then(|users| users.begin(visitor)) {
             return outcome;

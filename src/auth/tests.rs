@@ -118,7 +118,10 @@ fn finish(outcome: Outcome) -> Result<Identity, Denial> {
     match outcome {
         Outcome::Accepted(identity) => Ok(identity),
         Outcome::Denied(denial) => Err(denial),
-        Outcome::Work(work) => finish(work.run().expect("no callout is configured")),
+        Outcome::Work(work) => finish(
+            work.run(jiff::Timestamp::UNIX_EPOCH)
+                .expect("no callout is configured"),
+        ),
     }
 }
 

@@ -1,8 +1,11 @@
 //! What authentication must compute where blocking is allowed. Owns the list of kinds; each is in its method's file.
 
+use jiff::Timestamp;
+
 use super::callout::CalloutWork;
 use super::identity::Outcome;
 use super::nkey::SignatureWork;
+use super::operator::JwtWork;
 use super::password::BcryptWork;
 
 /// A slow part of an authentication. For a worker's thread, never for a shard.
@@ -12,20 +15,37 @@ pub enum Work {
     Bcrypt(BcryptWork),
     /// A signature under the nonce: 0.1 ms, but there are storms of them.
     Signature(SignatureWork),
+    /// A JWT, and the chain of trust behind it: several signatures.
+    Jwt(JwtWork),
     /// A service must be asked.
     Callout(CalloutWork),
+}
+
+/// What somebody else must do before there is an outcome.
+#[derive(Debug)]
+pub enum Elsewhere {
+    /// Ask a service.
+    Callout(CalloutWork),
+    /// Get an account's claims, and go on with the work under them.
+    Account {
+        /// The account's key.
+        key: String,
+        /// The work.
+        work: Box<JwtWork>,
+    },
 }
 
 impl Work {
     /// Does what can be done here.
     ///
     /// # Errors
-    /// A service must be asked: what to ask it.
-    pub fn run(self) -> Result<Outcome, CalloutWork> {
+    /// What somebody else must do.
+    pub fn run(self, now: Timestamp) -> Result<Outcome, Elsewhere> {
         match self {
             Work::Bcrypt(work) => Ok(work.run()),
             Work::Signature(work) => Ok(work.run()),
-            Work::Callout(work) => Err(work),
+            Work::Jwt(work) => work.run(now),
+            Work::Callout(work) => Err(Elsewhere::Callout(work)),
         }
     }
 }

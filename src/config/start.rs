@@ -51,7 +51,6 @@ impl Config {
         errors.extend(operators::check(self));
         errors.extend(self.check_no_auth_user());
         errors.extend(self.check_system_account());
-        errors.extend(self.operators_not_yet());
         errors
     }
 
@@ -100,30 +99,6 @@ impl Config {
             at: at.clone(),
             text,
         })
-    }
-
-    /// Operator mode is read and checked; nothing acts on it yet.
-    fn operators_not_yet(&self) -> Vec<ConfigError> {
-        let operators = &self.operators;
-        let refused = [
-            ("operator", operators.operators.first().map(|o| &o.at)),
-            ("trusted_keys", operators.trusted_keys.first().map(|k| &k.1)),
-            ("resolver", operators.resolver.as_ref().map(|r| &r.1)),
-            ("resolver_preload", operators.preload.first().map(|p| &p.at)),
-            (
-                "resolver_pinned_accounts",
-                operators.pinned.first().map(|p| &p.1),
-            ),
-        ];
-        let refused = refused
-            .into_iter()
-            .filter_map(|(name, at)| Some((name, at?.clone())));
-        refused
-            .map(|(name, at)| ConfigError {
-                at,
-                text: format!("{name:?} is not available in gannet yet"),
-            })
-            .collect()
     }
 
     /// The global account may be the system account, too. Where accounts come from JWTs, the resolver knows.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -21,6 +21,7 @@ use crate::proto::handshake::{COMPATIBLE_VERSION, Info};
 use crate::shard::ring::probe::{self, Kind};
 use crate::shard::{Snapshot, ToShard};
 
+use super::accounts::{self, Accounts};
 use super::callout::{self, Callouts};
 use super::log::{FATAL, FLUSH_MAX, Logger};
 use super::process::{self, PortsFile, ServerKeys, UsableCores};
@@ -41,6 +42,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 enum Wake {
     Signal(Event),
     ShardEnded(Result<(), String>),
+    Accounts(accounts::Event),
 }
 
 /// Runs the broker until it is told to stop. The exit code is the oracle's. A reload lays the flags over the file anew.
@@ -86,9 +88,13 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     let (listener, address) = listen(config)?;
     let plan = plan(config, &listener)?;
     let count = plan.count;
-    let snapshot = Arc::new(snapshot(config, server_id, address, None)?);
+    let (events, accounts_heard) = mpsc::channel();
+    let mut accounts = Accounts::open(config, events.clone())?;
+    let snapshot = snapshot(config, server_id, address, None, accounts.as_mut())?;
+    let snapshot = Arc::new(snapshot);
     let Running {
         lines,
+        jobs_in,
         jobs,
         ends,
         node,
@@ -99,8 +105,13 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         keys,
         lines: lines.clone(),
     })
-    .and_then(|callouts| workers::start(count, jobs, lines.clone(), &callouts));
+    .and_then(|callouts| workers::start(count, jobs, lines.clone(), &callouts, &events));
     callouts.map_err(|error| format!("cannot start workers: {error}"))?;
+    if let Some(accounts) = &mut accounts {
+        let info = &snapshot.info;
+        let listening = accounts.listen(lines[0].clone(), &info.server_name, &info.server_id);
+        listening.map_err(|error| format!("cannot listen in the system account: {error}"))?;
+    }
     log::info!(
         "Listening for client connections on {}",
         process::host_port(&config.host, address.port())
@@ -115,7 +126,15 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         node,
         logger: logger.clone(),
         address,
+        accounts,
+        jobs: jobs_in,
     };
+    let heard = wake_in.clone();
+    std::thread::spawn(move || {
+        accounts_heard
+            .iter()
+            .all(|event| heard.send(Wake::Accounts(event)).is_ok())
+    });
 
     std::thread::spawn(move || {
         ends.iter()
@@ -139,8 +158,18 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
 
 /// Waits for the order to stop, or for a shard that fails.
 fn wait(wakes: &Receiver<Wake>, logger: &Logger, reloader: &mut Reloader) -> Result<(), String> {
-    for wake in wakes {
+    loop {
+        reloader.accounts_go_on();
+        let wake = match wakes.recv_timeout(reloader.rest()) {
+            Ok(wake) => wake,
+            Err(RecvTimeoutError::Timeout) => {
+                reloader.on_time();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
         match wake {
+            Wake::Accounts(event) => reloader.accounts_hear(event),
             Wake::Signal(event) => {
                 log::info!("{}", event.trapped());
                 match event {
@@ -162,7 +191,6 @@ fn wait(wakes: &Receiver<Wake>, logger: &Logger, reloader: &mut Reloader) -> Res
             Wake::ShardEnded(Ok(())) => return Err("a shard has ended by itself".into()),
         }
     }
-    Ok(())
 }
 
 /// Which ring, how many shards, and where they run.
@@ -225,7 +253,13 @@ pub fn snapshot(
     server_id: String,
     address: SocketAddr,
     before: Option<&RoutingTable>,
+    accounts: Option<&mut Accounts>,
 ) -> Result<Snapshot, String> {
+    let known = accounts.map(|accounts| accounts.effective(config));
+    let (config, operator) = match known {
+        Some((effective, operator)) => (&effective.clone(), Some(operator)),
+        None => (config, None),
+    };
     let authenticator = Authenticator::new(config).map_err(|errors| {
         errors
             .iter()
@@ -233,6 +267,10 @@ pub fn snapshot(
             .collect::<Vec<_>>()
             .join("\n")
     })?;
+    let authenticator = match operator {
+        Some(operator) => authenticator.with_operator(operator),
+        None => authenticator,
+    };
     let table = compile(config, before).map_err(|error| error.to_string())?;
     let (host, port) = match config.client_advertise_host_port() {
         Some((host, port)) => (host, port as u16),

@@ -1,5 +1,6 @@
 //! The control thread: boot, workers, shutdown. Does everything slow; never touches a message.
 
+pub mod accounts;
 pub mod boot;
 pub mod bus;
 pub mod callout;

@@ -4,12 +4,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use crate::cli::Flags;
 use crate::config::Config;
 use crate::config::diff::{ReloadPlan, diff};
-use crate::shard::{Node, Snapshot, ToShard};
+use crate::shard::{Node, Snapshot, ToShard, VerifyJob};
 
+use super::accounts::{self, Accounts};
 use super::boot;
 use super::log::{Logger, Prepared};
 use super::process::{self, PortsFile};
@@ -35,6 +38,10 @@ pub struct Reloader {
     pub address: SocketAddr,
     /// The ports file, if there is one.
     pub ports_file: Option<PortsFile>,
+    /// The accounts, where they come from JWTs.
+    pub accounts: Option<Accounts>,
+    /// Where clients go on whose accounts have come.
+    pub jobs: Sender<VerifyJob>,
 }
 
 /// A change that nothing speaks against.
@@ -57,8 +64,52 @@ impl Reloader {
         }
     }
 
+    /// Something about accounts has come.
+    pub fn accounts_hear(&mut self, event: accounts::Event) {
+        if let Some(accounts) = &mut self.accounts {
+            accounts.take(event, &self.lines);
+        }
+    }
+
+    /// Puts into force what is known of accounts, and lets go on who waited for it.
+    pub fn accounts_go_on(&mut self) {
+        let Some(accounts) = &mut self.accounts else {
+            return;
+        };
+        if !accounts.is_stale() {
+            return;
+        }
+        let before = self.snapshots.current().clone();
+        let id = before.info.server_id.clone();
+        let next = boot::snapshot(
+            &self.config,
+            id,
+            self.address,
+            Some(&before.table),
+            Some(&mut *accounts),
+        );
+        match next {
+            Ok(snapshot) => self.snapshots.publish(snapshot),
+            Err(problem) => log::error!("accounts: {problem}"),
+        }
+        accounts.go_on(&self.jobs);
+    }
+
+    /// How long nothing is due.
+    pub fn rest(&self) -> Duration {
+        const LONG: Duration = Duration::from_secs(3600);
+        self.accounts.as_ref().map_or(LONG, Accounts::rest)
+    }
+
+    /// Does what is due.
+    pub fn on_time(&mut self) {
+        if let Some(accounts) = &mut self.accounts {
+            accounts.on_time(&self.lines);
+        }
+    }
+
     /// Everything that can fail.
-    fn prepare(&self) -> Result<Change, Vec<String>> {
+    fn prepare(&mut self) -> Result<Change, Vec<String>> {
         if self.flags.config_file.is_none() {
             let text = "can only reload config when a file is provided using -c or --config";
             return Err(vec![text.into()]);
@@ -66,9 +117,14 @@ impl Reloader {
         let ready = read::read(&self.flags)?;
         let config = &ready.config;
         let plan = diff(&self.config, config).map_err(|errors| read::texts(&errors))?;
+        if let Some(accounts) = &mut self.accounts {
+            accounts.reload(config).map_err(|problem| vec![problem])?;
+        }
         let before = self.snapshots.current();
         let server_id = before.info.server_id.clone();
-        let snapshot = boot::snapshot(config, server_id, self.address, Some(&before.table))
+        let table = Some(&*before.table);
+        let accounts = self.accounts.as_mut();
+        let snapshot = boot::snapshot(config, server_id, self.address, table, accounts)
             .map_err(|problem| vec![problem])?;
         let output = match plan.log_output {
             true => Some(Prepared::open(&config.log).map_err(|error| vec![error.to_string()])?),

@@ -38,7 +38,9 @@ pub struct Plan {
 pub struct Running {
     /// How to speak to each.
     pub lines: Arc<Vec<ShardLine>>,
-    /// Where slow credentials go.
+    /// Where slow credentials go,
+    pub jobs_in: Sender<VerifyJob>,
+    /// and where they come out.
     pub jobs: Receiver<VerifyJob>,
     /// A shard's end, with its error if it failed.
     pub ends: Receiver<Result<(), String>>,
@@ -126,6 +128,7 @@ pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, String> {
         });
     Ok(Running {
         lines: Arc::new(lines.collect()),
+        jobs_in,
         jobs,
         ends,
         node,

@@ -4,12 +4,15 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use jiff::Timestamp;
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
 };
 
+use super::accounts::{self, Waiting};
 use super::callout::{Callouts, Question};
+use crate::auth::Elsewhere;
 use crate::shard::ring::handles::Waker;
 use crate::shard::{ToShard, VerifyJob};
 
@@ -43,15 +46,17 @@ pub fn start(
     jobs: Receiver<VerifyJob>,
     lines: Arc<Vec<ShardLine>>,
     callouts: &Callouts,
+    accounts: &Sender<accounts::Event>,
 ) -> std::io::Result<()> {
     let jobs = Arc::new(Mutex::new(jobs));
     for number in 0..count {
-        let (jobs, lines, callouts) = (jobs.clone(), lines.clone(), callouts.clone());
+        let (jobs, lines) = (jobs.clone(), lines.clone());
+        let (callouts, accounts) = (callouts.clone(), accounts.clone());
         thread::Builder::new()
             .name(format!("verify-{number}"))
             .spawn(move || {
                 give_way(number);
-                work(&jobs, &lines, &callouts);
+                work(&jobs, &lines, &callouts, &accounts);
             })?;
     }
     Ok(())
@@ -72,18 +77,33 @@ fn give_way(number: usize) {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<VerifyJob>>, lines: &[ShardLine], callouts: &Callouts) {
+fn work(
+    jobs: &Mutex<Receiver<VerifyJob>>,
+    lines: &[ShardLine],
+    callouts: &Callouts,
+    accounts: &Sender<accounts::Event>,
+) {
     loop {
         let next = jobs.lock().expect("no worker panics with the lock").recv();
         let Ok(job) = next else {
             return;
         };
         let (shard, conn, ticket) = (job.shard, job.conn, job.ticket);
-        match job.work.run() {
+        match job.work.run(Timestamp::now()) {
             Ok(outcome) => {
                 lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
             }
-            Err(work) => callouts.ask(Question {
+            Err(Elsewhere::Account { key, work }) => {
+                let waiting = Waiting {
+                    shard,
+                    conn,
+                    ticket,
+                    work,
+                };
+                // Without the control thread the broker stops: nobody waits for a verdict.
+                let _ = accounts.send(accounts::Event::Wanted { key, waiting });
+            }
+            Err(Elsewhere::Callout(work)) => callouts.ask(Question {
                 shard,
                 conn,
                 ticket,

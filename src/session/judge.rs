@@ -1,6 +1,7 @@
 //! What another snapshot means to a client that is there: whether it is still who it was, what it may do, which of its
 //! subscriptions it keeps. Owns the order of the questions; who may come in is for [`auth`](crate::auth) to say.
 
+use crate::auth::jwt::{self, Reason};
 use crate::auth::{
     Authenticator, Before, Credential, Denial, DenialReason, Identity, Outcome, violation,
 };
@@ -118,6 +119,9 @@ impl Client {
 
     /// It is no longer let in. Whose user has gone is not told why, as in the oracle.
     fn is_nobody(&mut self, broker: &mut Broker, denial: &Denial) -> Flow {
+        if let DenialReason::Jwt(found) = &denial.reason {
+            return self.is_no_longer(broker, denial, &found.reason);
+        }
         let named = self.identity.as_ref().map(|was| was.credential);
         let gone = match denial.reason {
             DenialReason::UnknownUser | DenialReason::UnknownKey => true,
@@ -132,6 +136,29 @@ impl Client {
             return Flow::Close(CloseReason::ClientClosed);
         }
         self.denied(broker, denial)
+    }
+
+    /// Its JWT, or its account's, no longer lets it in: what the oracle says then, if it says anything.
+    fn is_no_longer(&mut self, broker: &mut Broker, denial: &Denial, why: &Reason) -> Flow {
+        let (text, reason) = match why {
+            Reason::Revoked(_) => (jwt::REVOKED_TEXT, CloseReason::AuthenticationFailure),
+            Reason::AccountExpired(_) | Reason::NoAccount(_) => (
+                jwt::ACCOUNT_EXPIRED_TEXT,
+                CloseReason::AuthenticationExpired,
+            ),
+            Reason::Invalid(_) => (jwt::EXPIRED_TEXT, CloseReason::AuthenticationExpired),
+            Reason::UserIssuer(_)
+            | Reason::ScopedWithLimits
+            | Reason::Template(_)
+            | Reason::Bearer => {
+                log::debug!("{} - {denial}", self.label());
+                return Flow::Close(CloseReason::ClientClosed);
+            }
+            _ => return self.denied(broker, denial),
+        };
+        log::error!("{} - {denial}", self.label());
+        self.say_error(broker, text);
+        Flow::Close(reason)
     }
 
     /// Operations are traced from now on, or no longer.

@@ -167,7 +167,7 @@ fn check(a: Value, b: Value, expected: Expect) {
         accounts: out.accounts,
         ..Config::default()
     };
-    compile(&config).expect("what was converted compiles");
+    compile(&config, None).expect("what was converted compiles");
 }
 
 fn exports(exports: Value) -> Value {

@@ -8,12 +8,13 @@ use data_encoding::BASE64;
 use jiff::Timestamp;
 use nkeys::KeyPair;
 
+use crate::auth::callout::CALLOUT_SUBJECT;
 use crate::auth::permission::Permissions;
-use crate::auth::{Credential, Identity};
 use crate::config::Position;
 
 use super::account::{AccountClaims, Signer};
 use super::denial::{Denial, Reason};
+use super::made::closing;
 use super::network;
 use super::template;
 use super::times::{self, Allowed};
@@ -144,17 +145,24 @@ pub fn authenticate(
     }
 }
 
-impl Admitted {
-    /// Who the connection is.
-    pub fn identity(&self) -> Identity {
-        Identity {
-            user: Arc::clone(&self.user),
-            credential: Credential::Nkey,
-            account: Arc::clone(&self.account),
-            permissions: self.permissions.clone(),
-            issuer_key: Some(Arc::clone(&self.issuer)),
-        }
-    }
+/// Who a user is that a callout service made, whose own token has been checked: what its signer's scope says, its times,
+/// its permissions. `closed` is a subject that it may not publish to.
+///
+/// # Errors
+/// Why it is not let in.
+pub fn admit_made(
+    user: &UserClaims,
+    account: &AccountClaims,
+    trust: &Trust,
+    closed: Option<&str>,
+    now: Timestamp,
+) -> Result<Admitted, Reason> {
+    let candidate = Candidate {
+        claims: user.clone(),
+    };
+    let (limits, scope) = candidate.limits(trust, account)?;
+    let until = times_left(&limits, trust, now)?;
+    candidate.identity(&limits, scope, account, until, closed)
 }
 
 impl Candidate {
@@ -241,13 +249,9 @@ impl Candidate {
         if !comes_from(&limits.src, attempt.address) {
             return Err(Reason::Address(attempt.address));
         }
-        let zone = &trust.zone;
-        let until = match times::allowed(&limits.times, &limits.locale, zone, attempt.now) {
-            Allowed::Always => None,
-            Allowed::Until(end) => Some(end),
-            Allowed::Never => return Err(Reason::Times),
-        };
-        self.identity(&limits, scope, account, until)
+        let until = times_left(&limits, trust, attempt.now)?;
+        let closed = account.has_callout().then_some(CALLOUT_SUBJECT);
+        self.identity(&limits, scope, account, until, closed)
     }
 
     /// The user's own limits, or what its signing key's template says, with the role.
@@ -276,6 +280,7 @@ impl Candidate {
         scope: Option<String>,
         account: &AccountClaims,
         until: Option<Timestamp>,
+        closed: Option<&str>,
     ) -> Result<Admitted, Reason> {
         let user = &self.claims;
         let common = &user.common;
@@ -287,6 +292,11 @@ impl Candidate {
             let at = position("account", &account.common.subject);
             account.account.default_permissions.to_config(&at)
         });
+        let written = closing(
+            written,
+            closed,
+            &position("account", &account.common.subject),
+        );
         let compiled = written
             .map(|written| Permissions::compile(&written))
             .transpose();
@@ -325,6 +335,19 @@ impl Candidate {
 }
 
 /// A limit as claims say it: -1 is none, everything else below 0 lets nothing pass.
+/// When the times end at which the user may be connected now; `None` if they don't.
+fn times_left(
+    limits: &UserLimits,
+    trust: &Trust,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Reason> {
+    match times::allowed(&limits.times, &limits.locale, &trust.zone, now) {
+        Allowed::Always => Ok(None),
+        Allowed::Until(end) => Ok(Some(end)),
+        Allowed::Never => Err(Reason::Times),
+    }
+}
+
 pub(super) fn limit(written: i64) -> Option<u64> {
     match written {
         -1 => None,

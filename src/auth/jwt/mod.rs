@@ -36,7 +36,7 @@ pub use authorization::{
 };
 pub use chain::{
     ACCOUNT_EXPIRED_TEXT, Admitted, Attempt, Candidate, ConnectionType, EXPIRED_TEXT, Lookup,
-    REVOKED_TEXT, Verdict, authenticate,
+    REVOKED_TEXT, Verdict, admit_made, authenticate,
 };
 pub use claims::{Claims, Common};
 pub use creds::{Creds, CredsError};

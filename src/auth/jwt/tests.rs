@@ -268,7 +268,9 @@ fn requests_of_a_callout() {
         },
         ..Request::default()
     };
-    let token = request.encode(&key("N.one"), NOW, NOW + 2).expect("a seed");
+    let token = request
+        .encode(&key("N.one"), "A.iss", NOW, NOW + 2)
+        .expect("a seed");
     let read = RequestClaims::decode(&token).expect("a request");
     assert_eq!(read.request, request);
     assert_eq!(read.common.audience, REQUEST_AUDIENCE);

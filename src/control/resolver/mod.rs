@@ -116,6 +116,11 @@ impl Resolver {
         }
     }
 
+    /// Whether a fetch is a matter of this machine alone: it takes no time to speak of.
+    pub fn is_near(&self) -> bool {
+        !matches!(self.place, Place::Url(_))
+    }
+
     /// The directory, for the log.
     pub fn directory(&self) -> Option<String> {
         let Place::Directory { store, .. } = &self.place else {

@@ -1,0 +1,193 @@
+//! The method of operator mode: users known by JWTs, which accounts signed, which operators signed. Owns what a worker
+//! needs for it; the chain of trust is in [`jwt`](super::jwt). Fetches no account.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use jiff::Timestamp;
+
+use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service};
+use super::identity::{Denial, DenialReason, Identity, Outcome};
+use super::jwt::{
+    self, AccountClaims, Admitted, Attempt, ConnectionType, Lookup, Trust, UserClaims, Verdict,
+};
+use super::visitor::Visitor;
+use super::work::{Elsewhere, Work};
+
+/// Accounts in use, by key.
+pub type KnownAccounts = hashbrown::HashMap<Arc<str>, Arc<AccountClaims>, FixedState>;
+
+/// Whom the node trusts, and the accounts that it knows. Immutable: another account makes another one.
+#[derive(Debug)]
+pub struct Operator {
+    /// Whom it trusts.
+    pub trust: Arc<Trust>,
+    /// The accounts whose claims it has.
+    pub known: Arc<KnownAccounts>,
+    /// How long a callout service may take, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// A user whose JWT is to be judged.
+pub struct JwtWork {
+    operator: Arc<Operator>,
+    jwt: Box<str>,
+    signature: Box<str>,
+    nonce: Box<str>,
+    ip: IpAddr,
+    denied: Denial,
+    request: Box<jwt::Request>,
+}
+
+impl Operator {
+    /// Judges who brings a JWT, on a worker.
+    pub(super) fn begin(self: &Arc<Self>, visitor: &Visitor<'_>) -> Outcome {
+        let connect = visitor.connect;
+        Outcome::Work(Box::new(Work::Jwt(JwtWork {
+            operator: Arc::clone(self),
+            jwt: connect.jwt.expose().into(),
+            signature: connect.sig.expose().into(),
+            nonce: visitor.nonce.into(),
+            ip: visitor.ip,
+            denied: Denial::new(connect, DenialReason::NoCredentials),
+            request: Box::new(callout::request(visitor, "")),
+        })))
+    }
+
+    /// What is known of an account.
+    pub fn account(&self, key: &str) -> Option<&Arc<AccountClaims>> {
+        self.known.get(key)
+    }
+
+    /// Who a client is that a callout service made a user of `account` for. `service` is the account of that service.
+    ///
+    /// # Errors
+    /// Why it is not let in, for the log.
+    pub fn admit_made(
+        &self,
+        user: &UserClaims,
+        account: &str,
+        service: &str,
+        now: Timestamp,
+    ) -> Result<Identity, String> {
+        let claims = self.account(account);
+        let claims = claims.ok_or_else(|| format!("the account {account} is not known"))?;
+        let closed = (account == service).then_some(CALLOUT_SUBJECT);
+        let admitted = jwt::admit_made(user, claims, &self.trust, closed, now);
+        admitted
+            .map(|admitted| Identity::of_token(&Arc::new(admitted)))
+            .map_err(|reason| reason.to_string())
+    }
+}
+
+impl JwtWork {
+    /// Goes the chain of trust.
+    ///
+    /// # Errors
+    /// Somebody else must do something first.
+    pub fn run(self, now: Timestamp) -> Result<Outcome, Elsewhere> {
+        let attempt = Attempt {
+            jwt: &self.jwt,
+            signature: &self.signature,
+            nonce: self.nonce.as_bytes(),
+            connection: ConnectionType::Standard,
+            address: Some(self.ip),
+            now,
+        };
+        let lookup = |key: &str| match self.operator.account(key) {
+            Some(claims) => Lookup::Known(claims.clone()),
+            None => Lookup::Unknown,
+        };
+        match jwt::authenticate(&self.operator.trust, &attempt, lookup) {
+            Verdict::Admitted(admitted) => self.admitted(*admitted),
+            Verdict::Denied(denial) => self.refused(*denial),
+            Verdict::NeedAccount(candidate) => {
+                let key = candidate.account().to_owned();
+                let work = Box::new(self);
+                Err(Elsewhere::Account { key, work })
+            }
+        }
+    }
+
+    /// The same under what the node knows by now.
+    #[must_use]
+    pub fn under(self, operator: Arc<Operator>) -> Self {
+        JwtWork { operator, ..self }
+    }
+
+    /// The account is not to be had: why.
+    pub fn without_account(self, key: &str, why: String) -> Outcome {
+        let denial = jwt::Denial {
+            user: String::new(),
+            account: key.to_owned(),
+            reason: jwt::Reason::NoAccount(why),
+            callout: false,
+        };
+        Outcome::Denied(self.denied.because(denial))
+    }
+
+    /// Whether the other one, of the same client, is judged by the same claims.
+    pub(super) fn asks_the_same(&self, other: &JwtWork, account: Option<&str>) -> bool {
+        let claims = |work: &JwtWork| account.and_then(|key| work.operator.account(key).cloned());
+        let same = match (claims(self), claims(other)) {
+            (Some(own), Some(other)) => Arc::ptr_eq(&own, &other),
+            _ => false,
+        };
+        same && Arc::ptr_eq(&self.operator.trust, &other.operator.trust)
+    }
+
+    fn admitted(self, admitted: Admitted) -> Result<Outcome, Elsewhere> {
+        if admitted.callout && !self.is_auth_user(&admitted.account, &admitted.user) {
+            let (account, user) = (admitted.account.clone(), admitted.user.clone());
+            return self.ask(&account, &user);
+        }
+        let identity = Identity::of_token(&Arc::new(admitted));
+        Ok(Outcome::Accepted(identity))
+    }
+
+    fn refused(self, denial: jwt::Denial) -> Result<Outcome, Elsewhere> {
+        if denial.callout && !self.is_auth_user(&denial.account, &denial.user) {
+            let (account, user) = (denial.account.clone(), denial.user.clone());
+            return self.ask(&account, &user);
+        }
+        Ok(Outcome::Denied(self.denied.because(denial)))
+    }
+
+    fn is_auth_user(&self, account: &str, user: &str) -> bool {
+        let claims = self.operator.account(account);
+        let service = claims.map(|claims| &claims.account.authorization);
+        service.is_some_and(|service| service.auth_users.iter().any(|known| known == user))
+    }
+
+    fn ask(self, account: &str, user: &str) -> Result<Outcome, Elsewhere> {
+        let claims = self.operator.account(account);
+        let written = claims.map(|claims| &claims.account.authorization);
+        let allowed = written.map_or(&[][..], |written| &written.allowed_accounts);
+        let xkey = written.map_or("", |written| &written.xkey);
+        let service = Service {
+            account: account.into(),
+            issuer: Issuer::Accounts(allowed.iter().map(|key| key.as_str().into()).collect()),
+            xkey: (!xkey.is_empty()).then(|| xkey.into()),
+            timeout_ms: self.operator.timeout_ms,
+            operator: Some(self.operator.clone()),
+        };
+        let mut request = self.request;
+        request.client_info.user = user.to_owned();
+        Err(Elsewhere::Callout(CalloutWork {
+            service: Arc::new(service),
+            request,
+            denied: Denial {
+                reason: DenialReason::Callout,
+                ..self.denied
+            },
+        }))
+    }
+}
+
+impl fmt::Debug for JwtWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JwtWork")
+    }
+}

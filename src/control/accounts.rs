@@ -1,0 +1,493 @@
+//! The accounts of a node in operator mode: which it knows, where it gets others, what is pushed to it. Owns the claims
+//! in use; compiles nothing and publishes no snapshot itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::auth::jwt::{Trust, to_config};
+use crate::auth::operator::{JwtWork, KnownAccounts, Operator};
+use crate::auth::operators::OperatorMode;
+use crate::auth::resolver::requests::{Effect, Rules};
+use crate::auth::{self, Outcome, Work};
+use crate::config::Config;
+use crate::shard::ring::Token;
+use crate::shard::{ToShard, VerifyJob};
+
+use super::bus::{Bus, Message};
+use super::resolver::{Fetched, Resolver, tls};
+use super::workers::ShardLine;
+
+/// How often claims are looked at whose time may have come although nobody said when.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+
+/// How many imports of imports are followed at once when accounts are compiled.
+const ROUNDS_MAX: usize = 16;
+
+/// What the control thread hears of accounts.
+pub enum Event {
+    /// A client's account is not known.
+    Wanted {
+        /// Its key.
+        key: String,
+        /// The client.
+        waiting: Waiting,
+    },
+    /// What came of asking for one.
+    Fetched {
+        /// Its key.
+        key: String,
+        /// Its JWT, or where else to ask, or why there is none.
+        found: Result<Fetched, String>,
+    },
+    /// Something came over the bus of the system account.
+    Message(Message),
+}
+
+/// A client whose account is not known yet.
+pub struct Waiting {
+    /// Its shard.
+    pub shard: usize,
+    /// Its connection.
+    pub conn: Token,
+    /// The number for the verdict.
+    pub ticket: u32,
+    /// What is left to do.
+    pub work: Box<JwtWork>,
+}
+
+/// What an account is waited for with.
+#[derive(Default)]
+struct Pending {
+    waiting: Vec<Waiting>,
+    /// Others have been asked; until then they may answer.
+    until: Option<Instant>,
+}
+
+/// The accounts.
+pub struct Accounts {
+    mode: OperatorMode,
+    trust: Arc<Trust>,
+    resolver: Arc<Resolver>,
+    known: KnownAccounts,
+    timeout_ms: u64,
+    pending: HashMap<String, Pending>,
+    /// Clients whose accounts have come: they go on once those are in force.
+    ready: Vec<Waiting>,
+    /// What the shards run on is no longer what is known.
+    stale: bool,
+    /// When something changes by itself, seconds since 1970.
+    changes_at: Option<i64>,
+    events: Sender<Event>,
+    bus: Option<(Bus, String)>,
+    server: ServerText,
+}
+
+/// What answers say of the server.
+struct ServerText {
+    name: String,
+    host: String,
+    id: String,
+    count: u64,
+}
+
+impl Accounts {
+    /// Opens the resolver and learns the accounts to begin with; `None` where accounts stand in the configuration.
+    ///
+    /// # Errors
+    /// A sentence: the resolver cannot be opened, or has no system account.
+    pub fn open(config: &Config, events: Sender<Event>) -> Result<Option<Accounts>, String> {
+        let mode = OperatorMode::compile(config).map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            texts.join("\n")
+        })?;
+        let Some(mode) = mode else {
+            return Ok(None);
+        };
+        let Some((kind, _)) = &mode.resolver else {
+            return Err("operator mode needs a resolver".to_owned());
+        };
+        let now = Timestamp::now();
+        let tls = tls::system();
+        let resolver = Resolver::open(kind, &mode.preload, tls, now.as_millisecond())?;
+        let mut accounts = Accounts {
+            trust: Arc::new(trust_of(&mode)),
+            resolver: Arc::new(resolver),
+            known: KnownAccounts::default(),
+            timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
+            pending: HashMap::new(),
+            ready: Vec::new(),
+            stale: false,
+            changes_at: None,
+            events,
+            bus: None,
+            server: ServerText {
+                name: String::new(),
+                host: config.host.clone(),
+                id: String::new(),
+                count: 0,
+            },
+            mode,
+        };
+        let first: Vec<String> = accounts.mode.preload.keys().cloned().collect();
+        for key in first {
+            accounts.learn_at_start(&key, now);
+        }
+        if let Some((key, _)) = accounts.mode.system_account.clone() {
+            accounts.learn_at_start(&key, now);
+            if !accounts.known.contains_key(&*key) {
+                return Err(format!("the system account {key} cannot be resolved"));
+            }
+        }
+        Ok(Some(accounts))
+    }
+
+    /// The configuration with the accounts that are known, and what shards judge clients by.
+    pub fn effective(&mut self, config: &Config) -> (Config, Arc<Operator>) {
+        let now = Timestamp::now();
+        let mut converted = self.convert(now);
+        for _ in 0..ROUNDS_MAX {
+            let missing = std::mem::take(&mut converted.missing);
+            let learnt = missing.iter().filter(|key| self.learn_nearby(key, now));
+            if learnt.count() == 0 {
+                break;
+            }
+            converted = self.convert(now);
+        }
+        for failure in &converted.failures {
+            log::error!("{failure}");
+        }
+        let expirations = self.known.values().map(|claims| claims.common.expires);
+        let expirations = expirations.filter(|at| *at > now.as_second());
+        self.changes_at = expirations.chain(converted.changes_at).min();
+        self.stale = false;
+        let mut effective = config.clone();
+        effective.accounts = converted.accounts;
+        effective.system_account = self.mode.system_account.clone();
+        (effective, self.operator())
+    }
+
+    /// Begins to serve requests in the system account.
+    ///
+    /// # Errors
+    /// There can be no socket or thread.
+    pub fn listen(&mut self, line: ShardLine, name: &str, id: &str) -> std::io::Result<()> {
+        (self.server.name, self.server.id) = (name.to_owned(), id.to_owned());
+        let Some((key, _)) = &self.mode.system_account else {
+            return Ok(());
+        };
+        let inbox = format!("$SYS._INBOX.{}", nkeys::KeyPair::new_user().public_key());
+        let role = self.resolver.role();
+        let requests = role.subjects().iter().map(|subject| (*subject).to_owned());
+        let subjects = requests.chain([format!("{inbox}.*")]).collect();
+        let events = self.events.clone();
+        let bus = Bus::open(line, key, subjects, move |message| {
+            let _ = events.send(Event::Message(message));
+        })?;
+        self.bus = Some((bus, inbox));
+        Ok(())
+    }
+
+    /// Takes what has come.
+    pub fn take(&mut self, event: Event, lines: &[ShardLine]) {
+        let now = Timestamp::now();
+        match event {
+            Event::Wanted { key, waiting } => self.wanted(&key, waiting),
+            Event::Fetched { key, found } => match found {
+                Ok(Fetched::Found(jwt)) => self.found(&key, &jwt, now, lines),
+                Ok(Fetched::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
+                Err(why) => self.give_up(&key, &why, lines),
+            },
+            Event::Message(message) => self.message(&message, now, lines),
+        }
+    }
+
+    /// Reads the resolver's place again: the configuration has been.
+    ///
+    /// # Errors
+    /// A sentence: then all is as before.
+    pub fn reload(&mut self, config: &Config) -> Result<(), String> {
+        let mode = OperatorMode::compile(config).map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            texts.join("\n")
+        })?;
+        let Some(mode) = mode else {
+            return Err("operator mode cannot be left by a reload".to_owned());
+        };
+        let now = Timestamp::now();
+        let changed = self.resolver.reload(&mode.preload, now.as_millisecond())?;
+        self.trust = Arc::new(trust_of(&mode));
+        self.mode = mode;
+        for key in changed {
+            if self.known.contains_key(&*key) || self.mode.preload.contains_key(&key) {
+                self.known.remove(&*key);
+                self.learn_nearby(&key, now);
+            }
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    /// Whether the shards must be given another snapshot.
+    pub fn is_stale(&self) -> bool {
+        self.stale || !self.ready.is_empty()
+    }
+
+    /// What is known is in force: clients that waited for it go on.
+    pub fn go_on(&mut self, jobs: &Sender<VerifyJob>) {
+        let operator = self.operator();
+        for Waiting {
+            shard,
+            conn,
+            ticket,
+            work,
+        } in self.ready.drain(..)
+        {
+            let work = work.under(operator.clone());
+            // Without workers the broker stops.
+            let _ = jobs.send(VerifyJob {
+                shard,
+                conn,
+                ticket,
+                work: Box::new(Work::Jwt(work)),
+            });
+        }
+    }
+
+    /// How long nothing is due.
+    pub fn rest(&self) -> Duration {
+        let now = Timestamp::now().as_second();
+        let until = |at: i64| Duration::from_secs(u64::try_from(at + 1 - now).unwrap_or(0));
+        let lookups = self.pending.values().filter_map(|pending| pending.until);
+        let lookups = lookups.map(|at| at.saturating_duration_since(Instant::now()));
+        let dues = self.changes_at.map(until).into_iter().chain(lookups);
+        dues.min().unwrap_or(LOOK_MAX).min(LOOK_MAX)
+    }
+
+    /// Does what is due.
+    pub fn on_time(&mut self, lines: &[ShardLine]) {
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        if self.changes_at.is_some_and(|at| at < now.as_second()) {
+            self.stale = true;
+        }
+        self.resolver.expire(now.as_millisecond());
+        let late = |pending: &Pending| pending.until.is_some_and(|until| until <= instant);
+        let late: Vec<String> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| late(pending))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in late {
+            self.give_up(&key, "nobody has it", lines);
+        }
+    }
+
+    fn operator(&self) -> Arc<Operator> {
+        Arc::new(Operator {
+            trust: self.trust.clone(),
+            known: Arc::new(self.known.clone()),
+            timeout_ms: self.timeout_ms,
+        })
+    }
+
+    fn convert(&self, now: Timestamp) -> crate::auth::jwt::Converted {
+        let ordered: BTreeMap<&Arc<str>, _> = self.known.iter().collect();
+        let claims: Vec<_> = ordered.into_values().cloned().collect();
+        to_config(&claims, &self.trust, now.as_second())
+    }
+
+    /// Takes an account's JWT in, if it counts. Gives whether it does.
+    fn learn(&mut self, key: &str, jwt: &str, now: Timestamp) -> Result<(), String> {
+        let claims = self.trust.account(key, jwt, now.as_second());
+        let claims = claims.map_err(|error| error.to_string())?;
+        self.known.insert(key.into(), Arc::new(claims));
+        self.stale = true;
+        Ok(())
+    }
+
+    fn learn_at_start(&mut self, key: &str, now: Timestamp) {
+        let outcome = match self.resolver.fetch(key, now.as_millisecond()) {
+            Ok(Fetched::Found(jwt)) => self.learn(key, &jwt, now),
+            Ok(Fetched::Elsewhere(_)) => Err("it is not there".to_owned()),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = outcome {
+            log::error!("account {key}: {why}");
+        }
+    }
+
+    /// Learns an account that others import from, if it is at hand; else somebody asks for it.
+    fn learn_nearby(&mut self, key: &str, now: Timestamp) -> bool {
+        if !self.resolver.is_near() {
+            self.want(key);
+            return false;
+        }
+        match self.resolver.fetch(key, now.as_millisecond()) {
+            Ok(Fetched::Found(jwt)) => match self.learn(key, &jwt, now) {
+                Ok(()) => true,
+                Err(why) => {
+                    log::error!("account {key}: {why}");
+                    false
+                }
+            },
+            _ => false,
+        }
+    }
+
+    fn wanted(&mut self, key: &str, waiting: Waiting) {
+        if self.known.contains_key(key) {
+            return self.ready.push(waiting);
+        }
+        self.want(key).waiting.push(waiting);
+    }
+
+    /// Asks for an account, off this thread, unless that is being done.
+    fn want(&mut self, key: &str) -> &mut Pending {
+        if !self.pending.contains_key(key) {
+            let (resolver, events, wanted) =
+                (self.resolver.clone(), self.events.clone(), key.to_owned());
+            let fetch = move || {
+                let now_ms = Timestamp::now().as_millisecond();
+                let found = resolver.fetch(&wanted, now_ms);
+                let _ = events.send(Event::Fetched { key: wanted, found });
+            };
+            let started = thread::Builder::new().name("fetch".into()).spawn(fetch);
+            if let Err(error) = started {
+                let found = Err(error.to_string());
+                let key = key.to_owned();
+                let _ = self.events.send(Event::Fetched { key, found });
+            }
+        }
+        self.pending.entry(key.to_owned()).or_default()
+    }
+
+    fn found(&mut self, key: &str, jwt: &str, now: Timestamp, lines: &[ShardLine]) {
+        match self.learn(key, jwt, now) {
+            Ok(()) => {
+                let pending = self.pending.remove(key).unwrap_or_default();
+                self.ready.extend(pending.waiting);
+            }
+            Err(why) => {
+                log::error!("account {key}: {why}");
+                self.give_up(key, &why, lines);
+            }
+        }
+    }
+
+    /// Nobody waits for this account any longer.
+    fn give_up(&mut self, key: &str, why: &str, lines: &[ShardLine]) {
+        let pending = self.pending.remove(key).unwrap_or_default();
+        for Waiting {
+            shard,
+            conn,
+            ticket,
+            work,
+        } in pending.waiting
+        {
+            let verdict: Outcome = work.without_account(key, why.to_owned());
+            lines[shard].tell(ToShard::Verified(conn, ticket, verdict));
+        }
+    }
+
+    /// It is not here: others in the system account may have it.
+    fn ask_others(&mut self, key: &str, timeout: Duration, lines: &[ShardLine]) {
+        let Some((bus, inbox)) = &self.bus else {
+            return self.give_up(key, "nobody has it", lines);
+        };
+        let subject = format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP");
+        bus.publish(&subject, &format!("{inbox}.{key}"), b"", b"");
+        if let Some(pending) = self.pending.get_mut(key) {
+            pending.until = Some(Instant::now() + timeout);
+        }
+    }
+
+    fn message(&mut self, message: &Message, now: Timestamp, lines: &[ShardLine]) {
+        let own = self.bus.as_ref().and_then(|(_, inbox)| {
+            let key = message.subject.strip_prefix(inbox.as_str())?;
+            key.strip_prefix('.')
+        });
+        match own {
+            // An empty answer says that somebody has not got it: others may.
+            Some(_) if message.payload.is_empty() => {}
+            Some(key) => {
+                let (key, jwt) = (key.to_owned(), String::from_utf8_lossy(&message.payload));
+                let kept = self.resolver.take(&key, &jwt, now.as_millisecond());
+                match kept {
+                    Ok(()) => self.found(&key, &jwt, now, lines),
+                    Err(why) => log::error!("account {key}: {why}"),
+                }
+            }
+            None => self.request(message, now, lines),
+        }
+    }
+
+    fn request(&mut self, message: &Message, now: Timestamp, lines: &[ShardLine]) {
+        let in_use = |key: &str| self.known.contains_key(key);
+        let rules = Rules {
+            role: self.resolver.role(),
+            mode: &self.mode,
+            in_use: &in_use,
+        };
+        self.server.count += 1;
+        let server = self.server.json(now);
+        let (replies, effects) =
+            self.resolver
+                .serve(&rules, message, &server, now.as_millisecond());
+        for effect in effects {
+            match effect {
+                Effect::Updated { account, jwt } => {
+                    let waited = self.pending.contains_key(&account);
+                    if waited || self.known.contains_key(&*account) {
+                        self.found(&account, &jwt, now, lines);
+                    }
+                }
+                Effect::Deleted { account } => {
+                    self.stale |= self.known.remove(&*account).is_some();
+                }
+            }
+        }
+        if let Some((bus, _)) = &self.bus {
+            for reply in replies {
+                bus.publish(&message.reply, "", b"", &reply);
+            }
+        }
+    }
+}
+
+impl ServerText {
+    fn json(&self, now: Timestamp) -> String {
+        serde_json::json!({
+            "name": self.name,
+            "host": self.host,
+            "id": self.id,
+            "ver": crate::proto::handshake::COMPATIBLE_VERSION,
+            "jetstream": false,
+            "flags": 0,
+            "seq": self.count,
+            "time": now.to_string(),
+        })
+        .to_string()
+    }
+}
+
+fn trust_of(mode: &OperatorMode) -> Trust {
+    let trust = match mode.operators.is_empty() {
+        true => Trust::of_keys(mode.trusted.iter().cloned()),
+        false => Trust::of_operators(&mode.operators),
+    };
+    let trust = match mode.pinned.is_empty() {
+        true => trust,
+        false => trust.with_pinned(mode.pinned.iter().cloned()),
+    };
+    let trust = match &mode.default_sentinel {
+        Some(sentinel) => trust.with_sentinel(sentinel.clone()),
+        None => trust,
+    };
+    trust.with_zone(TimeZone::system())
+}
