@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::cli::Flags;
 use crate::config::Config;
 use crate::config::diff::{ReloadPlan, diff};
-use crate::shard::{Node, Snapshot, ToShard};
+use crate::shard::{Node, Snapshot, Surplus, ToShard};
 
 use super::boot;
 use super::log::{Logger, Prepared};
@@ -151,7 +151,7 @@ impl Reloader {
             .zip(&shed)
             .filter(|(_, count)| **count > 0)
         {
-            line.tell(ToShard::Shed(*count));
+            line.tell(ToShard::Shed(Surplus::OfNode(*count)));
         }
         if surplus > 0 {
             log::info!("Closed {surplus} connections to fall within max_connections");
