@@ -206,6 +206,11 @@ impl RoutingTable {
         self.names.get(name).copied()
     }
 
+    /// Whether any account has more connections than it may have.
+    pub fn is_crowded(&self) -> bool {
+        self.accounts.iter().any(AccountTable::is_crowded)
+    }
+
     /// The table of an account. One with a number of a later table, of which another shard speaks, is empty and has
     /// no name.
     #[inline]
@@ -233,6 +238,12 @@ impl AccountTable {
     /// A place for one more connection, unless there are as many as the account may have.
     pub fn take_seat(&self) -> Option<Seat> {
         Seats::take(&self.seats, self.limits.connections_max)
+    }
+
+    /// Whether the account has more connections than it may have, since that was changed.
+    pub fn is_crowded(&self) -> bool {
+        let max = self.limits.connections_max;
+        max.is_some_and(|max| self.seats.taken() > max)
     }
 
     /// How many connections the account has on all shards.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::cli::Flags;
 use crate::config::Config;
 use crate::config::diff::{ReloadPlan, diff};
-use crate::shard::{Node, Snapshot, ToShard, VerifyJob};
+use crate::shard::{Node, Snapshot, Surplus, ToShard, VerifyJob};
 
 use super::accounts::{self, Accounts};
 use super::boot;
@@ -207,7 +207,7 @@ impl Reloader {
             .zip(&shed)
             .filter(|(_, count)| **count > 0)
         {
-            line.tell(ToShard::Shed(*count));
+            line.tell(ToShard::Shed(Surplus::OfNode(*count)));
         }
         if surplus > 0 {
             log::info!("Closed {surplus} connections to fall within max_connections");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use crate::shard::{Snapshot, Swap, ToShard};
+use crate::shard::{Snapshot, Surplus, Swap, ToShard};
 
 use super::workers::ShardLine;
 
@@ -43,6 +43,11 @@ impl Snapshots {
         drop(done);
         // A shard that has ended has dropped its end: nobody is waited for in vain.
         finished.iter().for_each(drop);
+        if next.table.is_crowded() {
+            for line in self.lines.iter() {
+                line.tell(ToShard::Shed(Surplus::OfAccounts));
+            }
+        }
         self.current = next;
     }
 }

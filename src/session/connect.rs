@@ -218,7 +218,7 @@ impl Client {
 
     /// The account has as many connections as it may have.
     #[cold]
-    fn too_many(&self, broker: &mut Broker, identity: &Identity) -> Flow {
+    pub(super) fn too_many(&self, broker: &mut Broker, identity: &Identity) -> Flow {
         const TEXT: &str = "maximum account active connections exceeded";
         let (account, user) = (&identity.account, identity.label());
         log::error!("{} - {TEXT} - Account:{account} {user}", self.label());

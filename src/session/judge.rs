@@ -88,7 +88,7 @@ impl Client {
     /// Has said no CONNECT where none was asked for. Now it has to, unless it has used what was open.
     fn judge_silent(&mut self, context: &Context, broker: &mut Broker) -> Flow {
         if !context.authenticator.expects_connect() {
-            return Flow::Continue;
+            return self.limits_again(context, broker);
         }
         if broker.subscriptions_of(self.conn) > 0 {
             let denial = Denial::new(&self.options, DenialReason::NoCredentials);
@@ -114,7 +114,31 @@ impl Client {
         broker.change_permissions(self.conn, identity.permissions.clone());
         self.one_by_one = self.takes_one_by_one(context, broker);
         self.identity = Some(Box::new(identity));
-        self.apply_limits(context, broker)
+        self.limits_again(context, broker)
+    }
+
+    /// Takes the limits that hold now. Who has all the subscriptions it may have is closed if it could have had more
+    /// before, as in the oracle.
+    fn limits_again(&mut self, context: &Context, broker: &mut Broker) -> Flow {
+        let before = self.limits.subscriptions_max;
+        self.take_limits(context, broker);
+        match self.limits.subscriptions_max < before {
+            true => self.apply_limits(context, broker),
+            false => Flow::Continue,
+        }
+    }
+
+    /// Goes, if its account has more connections than it may have from now on.
+    pub fn leaves_crowd(&mut self, broker: &mut Broker) -> bool {
+        let max = broker.account_table(self.conn).limits.connections_max;
+        let (Some(max), Some(seat)) = (max, &mut self.seat) else {
+            return false;
+        };
+        let leaves = seat.leaves_if_over(max);
+        if let (true, Some(identity)) = (leaves, &self.identity) {
+            self.too_many(broker, identity);
+        }
+        leaves
     }
 
     /// It is no longer let in. Whose user has gone is not told why, as in the oracle.

@@ -58,12 +58,16 @@ impl ClientLimits {
 }
 
 impl Client {
-    /// Takes the limits that hold now: the client has got an account, or the configuration has changed. A client that
-    /// has all the subscriptions it may have at this moment is closed, as in the oracle.
-    pub fn apply_limits(&mut self, context: &Context, broker: &mut Broker) -> Flow {
+    pub(super) fn take_limits(&mut self, context: &Context, broker: &Broker) {
         let user = self.identity.as_ref().map(|identity| identity.limits);
         let account = &broker.account_table(self.conn).limits;
         self.limits = ClientLimits::least(&context.limits, account, user.unwrap_or_default());
+    }
+
+    /// Takes the limits that hold now: the client has got an account, or the configuration has changed. A client that
+    /// has all the subscriptions it may have at this moment is closed, as in the oracle.
+    pub fn apply_limits(&mut self, context: &Context, broker: &mut Broker) -> Flow {
+        self.take_limits(context, broker);
         if broker.subscriptions_of(self.conn) < self.limits.subscriptions_max as usize {
             return Flow::Continue;
         }

@@ -316,7 +316,7 @@ impl<R: Ring> Shard<R> {
                 }
                 Ok(ToShard::Internal { socket, account }) => self.adopt_internal(socket, &account),
                 Ok(ToShard::Swap(swap)) => self.swap(swap),
-                Ok(ToShard::Shed(count)) => self.shed(count),
+                Ok(ToShard::Shed(surplus)) => self.shed(surplus),
                 Ok(ToShard::Stop) => self.stop(),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }

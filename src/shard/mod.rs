@@ -83,10 +83,19 @@ pub enum ToShard {
     },
     /// Go on under another snapshot.
     Swap(Swap),
-    /// Close so many connections, the newest first: there are more than `max_connections` allows from now on.
-    Shed(usize),
+    /// Close connections, the newest first: there are more than there may be from now on.
+    Shed(Surplus),
     /// Close everything and end.
     Stop,
+}
+
+/// Which connections are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surplus {
+    /// So many of this shard, by `max_connections` of the node.
+    OfNode(usize),
+    /// As many of each account as it has more than its own `max_connections`, on whichever shards.
+    OfAccounts,
 }
 
 /// A snapshot for a shard, and the way back for the one it has had.

@@ -10,7 +10,7 @@ use crate::broker::interest::SubId;
 use crate::session::{Flow, Snapshot};
 
 use super::ring::{Ring, Token};
-use super::{Shard, Swap};
+use super::{Shard, Surplus, Swap};
 
 /// Connections and subscriptions judged in a turn: few enough that nobody waits for them.
 const JUDGED_A_TURN: usize = 256;
@@ -138,8 +138,8 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Closes the `count` connections of clients that came last: there may no longer be as many.
-    pub(super) fn shed(&mut self, count: usize) {
+    /// Closes connections of clients of which there may no longer be as many, the newest first.
+    pub(super) fn shed(&mut self, surplus: Surplus) {
         let mut clients: Vec<(u64, ConnId)> = Vec::new();
         for conn in self.connections.ids() {
             let connection = self.connections.get(conn);
@@ -148,12 +148,24 @@ impl<R: Ring> Shard<R> {
             }
         }
         clients.sort_unstable_by(|one, other| other.cmp(one));
-        for (_, conn) in clients.into_iter().take(count) {
-            let client = &self.connections.get(conn).client;
-            log::error!("{} - maximum connections exceeded", client.label());
-            self.broker
-                .push(conn, b"-ERR 'maximum connections exceeded'\r\n");
-            self.start_close(conn, CloseReason::MaxConnectionsExceeded);
+        match surplus {
+            Surplus::OfNode(count) => {
+                for (_, conn) in clients.into_iter().take(count) {
+                    let client = &self.connections.get(conn).client;
+                    log::error!("{} - maximum connections exceeded", client.label());
+                    self.broker
+                        .push(conn, b"-ERR 'maximum connections exceeded'\r\n");
+                    self.start_close(conn, CloseReason::MaxConnectionsExceeded);
+                }
+            }
+            Surplus::OfAccounts => {
+                for (_, conn) in clients {
+                    let client = &mut self.connections.get(conn).client;
+                    if client.leaves_crowd(&mut self.broker) {
+                        self.start_close(conn, CloseReason::AccountConnectionsExceeded);
+                    }
+                }
+            }
         }
     }
 }
