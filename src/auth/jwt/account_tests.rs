@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::made_in_tests::{NOW, claims, named, public, sign};
 use super::*;
-use crate::account::compiler::compile;
-use crate::config::{Config, ExportKind};
+use crate::config::{Config, ExportKind, check as config_check};
 
 const NAMES: &[&str] = &["A.a", "A.b", "A.c", "A.sign", "A.nobody", "U.bob", "O.op"];
 
@@ -167,7 +166,8 @@ fn check(a: Value, b: Value, expected: Expect) {
         accounts: out.accounts,
         ..Config::default()
     };
-    compile(&config, None).expect("what was converted compiles");
+    let wrong = config_check::check(&config);
+    assert!(wrong.is_empty(), "the compiler would take this: {wrong:?}");
 }
 
 fn exports(exports: Value) -> Value {

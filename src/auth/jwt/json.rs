@@ -5,14 +5,37 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Reads JSON text. Members and elements that are `null` are left out.
+/// Members whose values are objects, and members whose values are lists of them. A derived type would also take a list in
+/// place of an object, member by member.
+const OBJECTS: &[&str] = &[
+    "authorization",
+    "client_info",
+    "client_tls",
+    "connect_opts",
+    "default_permissions",
+    "limits",
+    "nats",
+    "pub",
+    "resp",
+    "server_id",
+    "service_latency",
+    "sub",
+    "template",
+    "trace",
+];
+const LISTS_OF_OBJECTS: &[&str] = &["exports", "imports", "times"];
+
+/// Reads JSON text that is an object. Members and elements that are `null` are left out.
 ///
 /// # Errors
-/// What is wrong with the text; also nesting deeper than 128, `serde_json`'s own bound.
+/// What is wrong with the text; also nesting deeper than 128, `serde_json`'s own bound, and a list where an object belongs.
 pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::from_slice(text)?;
     drop_nulls(&mut value);
-    Ok(value)
+    match value.is_object() && objects_are_objects(&value) {
+        true => Ok(value),
+        false => Err(serde::de::Error::custom("a list where an object belongs")),
+    }
 }
 
 /// Reads a type from a value, which an object that is not there stands for as an empty one.
@@ -50,6 +73,29 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>
             parts.filter(|part| !part.is_empty()).collect()
         }
     })
+}
+
+fn objects_are_objects(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().all(|(key, value)| {
+            let key = key.as_str();
+            let mapping = |ways: &Value| !holds_lists(ways);
+            let wrong = match value {
+                Value::Array(_) if OBJECTS.contains(&key) => true,
+                Value::Array(_) if LISTS_OF_OBJECTS.contains(&key) => holds_lists(value),
+                Value::Object(mappings) if key == "mappings" => !mappings.values().all(mapping),
+                _ => false,
+            };
+            !wrong && objects_are_objects(value)
+        }),
+        Value::Array(items) => items.iter().all(objects_are_objects),
+        _ => true,
+    }
+}
+
+fn holds_lists(value: &Value) -> bool {
+    let items = value.as_array();
+    items.is_some_and(|items| items.iter().any(Value::is_array))
 }
 
 /// Nesting is bounded before this is called.

@@ -232,6 +232,21 @@ fn versions_and_types() {
 }
 
 #[test]
+fn a_list_is_no_object() {
+    let with = |nats: Value| claims("account", "A.a", nats, json!({}));
+    for nats in [
+        json!({"limits": [1]}),
+        json!({"default_permissions": {"pub": [["a"]]}}),
+        json!({"exports": [["x"]]}),
+        json!({"mappings": {"m": [["x"]]}}),
+    ] {
+        let said = decode(&sign("O.op", with(nats))).map(|claims| claims.kind().to_owned());
+        let wrong = "a value of another type at byte 0".to_owned();
+        assert_eq!(said, Err(DecodeError::NotJson("claims", wrong)));
+    }
+}
+
+#[test]
 fn nulls_are_nothing() {
     let mut value = claims("user", "U.bob", json!({}), json!({}));
     value["nats"]["pub"] = json!({"allow": null, "deny": ["x", null]});
@@ -254,7 +269,7 @@ fn nesting_is_bounded() {
         deep = json!([deep]);
     }
     value["nats"]["crown"] = deep;
-    check_claims("A.a", value, expect!["the claims: no JSON at byte 245"]);
+    check_claims("A.a", value, expect!["the claims: no JSON at byte 282"]);
 }
 
 #[test]
