@@ -321,7 +321,8 @@ fn source_node(source: &Source) -> Node {
 
 fn inbox_node(inbox: &Inbox) -> Node {
     let mut node = Node::new(format!("answers come to {}", inbox.subscription));
-    node.about.push(format!("subscribe: {}", decided(&inbox.permission)));
+    node.about
+        .push(format!("subscribe: {}", decided(&inbox.permission)));
     if let Some(rule) = &inbox.withheld {
         node.about
             .push(format!("they are not delivered: denied by {}", item(rule)));
@@ -354,11 +355,16 @@ fn remarks(node: &mut Node, label: &str, lines: &[Provenance]) {
     for line in lines.iter().take(REMARKS_SHOWN) {
         let at = line.at.as_ref().map(|at| format!(" ({at})"));
         let what = &line.what;
-        node.children.push(Node::new(format!("{label}: {what}{}", at.unwrap_or_default())));
+        node.children.push(Node::new(format!(
+            "{label}: {what}{}",
+            at.unwrap_or_default()
+        )));
     }
     if lines.len() > REMARKS_SHOWN {
         let more = lines.len() - REMARKS_SHOWN;
-        node.children.push(Node::new(format!("{label}: and {more} more, which --json has")));
+        node.children.push(Node::new(format!(
+            "{label}: and {more} more, which --json has"
+        )));
     }
 }
 

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::account::AccountId;
-use crate::auth::{Credential, Identity, Outcome, Permissions};
+use crate::auth::{Credential, Identity, Outcome, Permissions, Visitor};
+use crate::proto::handshake::ConnectOptions;
 
 use super::World;
 use super::report::{Actor, Limit, Provenance};
@@ -63,6 +64,10 @@ impl Who {
             provenance.push(Provenance::new(what, None));
         } else {
             provenance.push(Provenance::new("nobody is asked for credentials", None));
+        }
+        if world.authenticator.asks_service(identity) {
+            let what = "auth_callout: a service decides who it is; this is what the file says";
+            provenance.push(Provenance::new(what, None));
         }
         provenance.push(account_provenance(world, account));
         Who {
@@ -126,7 +131,8 @@ impl Who {
     }
 
     fn stranger(world: &World<'_>) -> Result<Who, String> {
-        match world.authenticator.without_connect() {
+        let nothing = ConnectOptions::default();
+        match world.authenticator.begin(&Visitor::saying(&nothing)) {
             Outcome::Accepted(identity) => {
                 let mut who = Who::of_identity(world, &identity);
                 if let (Some(_), Some((name, at))) =
@@ -142,7 +148,9 @@ impl Who {
                 denial.reason,
                 users_text(&world.members)
             )),
-            Outcome::Work(_) => Err("clients without credentials have to prove a password".into()),
+            Outcome::Work(_) => {
+                Err("the callout service decides about clients without credentials: say who it is with --user".into())
+            }
         }
     }
 

@@ -33,7 +33,7 @@ impl<'c> World<'c> {
             errors.iter().map(ToString::to_string).collect()
         };
         let authenticator = Authenticator::new(config).map_err(texts)?;
-        let table = compile(config).map_err(|error| vec![error.to_string()])?;
+        let table = compile(config, None).map_err(|error| vec![error.to_string()])?;
         let mut world = World {
             config,
             table,

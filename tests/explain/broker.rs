@@ -55,13 +55,19 @@ impl Node {
     pub fn new(config: &Config, seed: u64) -> Node {
         let place = ShardPlace { index: 0, count: 1 };
         let mut broker = Broker::new(place, PendingLimits::new(1 << 26, true), seed);
-        broker.set_table(Arc::new(compile(config).expect("it compiles")));
+        broker.set_table(Arc::new(compile(config, None).expect("it compiles")));
         let authenticator = Authenticator::new(config).expect("nothing is wrong with it");
         let info = Info {
             headers: true,
             ..Info::default()
         };
-        let context = Context::new(config.limits.clone(), Arc::new(authenticator), info, 2_000);
+        let context = Context::new(
+            config.limits.clone(),
+            Arc::new(authenticator),
+            info,
+            2_000,
+            [7; 32],
+        );
         Node {
             broker,
             context,
@@ -75,7 +81,7 @@ impl Node {
         self.broker.open(at as ConnId, 1);
         let address = (IpAddr::V4(Ipv4Addr::LOCALHOST), 4711);
         let client = Client::new(
-            &self.context,
+            &mut self.context,
             &mut self.broker,
             at as ConnId,
             at as u64 + 5,

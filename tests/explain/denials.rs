@@ -67,7 +67,11 @@ accounts {
 #[test]
 fn publishes() {
     let said = "PUB foo.no 0\r\n\r\nPUB else 0\r\n\r\nPUB to.else 0\r\n\r\nPUB foo.a _R_.x 0\r\n\r\nPUB $GR.x 0\r\n\r\n";
-    check(RULES, Some("bob"), said, expect![[r#"
+    check(
+        RULES,
+        Some("bob"),
+        said,
+        expect![[r#"
         [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "foo.no", Account "A", User "bob", denied by "foo.no" at f.conf:6:48
         [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "else", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
         [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "else", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
@@ -78,21 +82,36 @@ fn publishes() {
         Error("Permissions Violation for Publish to \"else\"")
         Error("Permissions Violation for Publish with Reply of \"_R_.x\"")
         Error("Permissions Violation for Publish to \"$GR.x\"")
-    "#]]);
-    check(RULES, Some("eve"), "PUB foo 0\r\n\r\n", expect![[r#"
+    "#]],
+    );
+    check(
+        RULES,
+        Some("eve"),
+        "PUB foo 0\r\n\r\n",
+        expect![[r#"
         [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "foo", Account "A", User "eve", only answers are allowed, and it is no answer that is due
         Error("Permissions Violation for Publish to \"foo\"")
-    "#]]);
-    check("port: 1", None, "PUB $GR.x 0\r\n\r\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "port: 1",
+        None,
+        "PUB $GR.x 0\r\n\r\n",
+        expect![[r#"
         [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "$GR.x", Account "$G", reserved for the server
         Error("Permissions Violation for Publish to \"$GR.x\"")
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn subscriptions() {
     let said = "SUB in.no 1\r\nSUB out 2\r\nSUB work 3\r\nSUB work x 4\r\nSUB in.a _sys_ 5\r\nSUB in.a.b.c 6\r\n";
-    check(RULES, Some("bob"), said, expect![[r#"
+    check(
+        RULES,
+        Some("bob"),
+        said,
+        expect![[r#"
         [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "in.no", SID 1, Account "A", User "bob", denied by "in.no" at f.conf:7:54
         [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "out", SID 2, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
         [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "work", SID 3, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
@@ -105,5 +124,6 @@ fn subscriptions() {
         Error("Permissions Violation for Subscription to \"work\" using queue \"x\"")
         Error("Permissions Violation for Subscription to \"in.a\" using queue \"_sys_\"")
         Error("Permissions Violation for Subscription to \"in.a.b.c\", too many tokens")
-    "#]]);
+    "#]],
+    );
 }

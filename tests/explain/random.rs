@@ -216,9 +216,16 @@ fn permissions(rng: &mut Rng) -> String {
                     list(rng, queues).replacen('[', &format!("[{inbox} "), 1)
                 )
             });
-            let answers = if !queues && rng.chance(400) { "\"_R_.>\", " } else { "" };
+            let answers = if !queues && rng.chance(400) {
+                "\"_R_.>\", "
+            } else {
+                ""
+            };
             let deny = rng.chance(500).then(|| {
-                format!("deny: {}", list(rng, queues).replacen('[', &format!("[{answers}"), 1))
+                format!(
+                    "deny: {}",
+                    list(rng, queues).replacen('[', &format!("[{answers}"), 1)
+                )
             });
             let both: Vec<String> = allow.into_iter().chain(deny).collect();
             parts.push(format!("{name}: {{{}}}", both.join(", ")));
