@@ -17,7 +17,8 @@
 //!
 //! Beside that line: [`subject`] (patterns and the set of them), [`broker::interest`] (who wants which pattern),
 //! [`broker::matching`] (the answer to "who gets this subject", cached), [`account::compiler`]
-//! (configuration to tables), [`auth`] (who a client is, what it may do), [`config`] (the file), [`cli`] (the flags), [`control`] (boot, workers, signals, log), [`bench`](mod@bench)
+//! (configuration to tables), [`auth`] (who a client is, what it may do), [`config`] (the file), [`cli`] (the flags), [`control`] (boot, workers, signals, log), [`explain`] (the road of a message,
+//! said from the same tables), [`bench`](mod@bench)
 //! (the load generator, a user of the broker like any other).
 //!
 //! # Invariants

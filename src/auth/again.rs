@@ -24,6 +24,12 @@ impl Authenticator {
     /// again. So a bcrypt hash is computed only where the configured one has changed, and what a service said of
     /// a client stays true. Without `before`, everything is to be proven.
     pub fn again(&self, visitor: &Visitor<'_>, before: Option<Before<'_>>) -> Outcome {
+        if let (Some(operator), Some(before)) = (&self.operator, &before)
+            && let (Some(was), Some(token)) =
+                (&before.authenticator.operator, &before.identity.token)
+        {
+            return operator.again(was, token, before.identity);
+        }
         let work = match self.begin(visitor) {
             Outcome::Work(work) => work,
             outcome => return outcome,
@@ -31,14 +37,8 @@ impl Authenticator {
         let Some(before) = before else {
             return Outcome::Work(work);
         };
-        if matches!(*work, Work::Jwt(_)) && before.by_service {
-            return Outcome::Accepted(before.identity.clone());
-        }
         match (before.authenticator.begin(visitor), work.accepted()) {
             (Outcome::Work(was), _) if !work.asks_the_same(&was) => Outcome::Work(work),
-            (Outcome::Work(was), _) if work.is_of_the_same_claims(&was, before.identity) => {
-                Outcome::Accepted(before.identity.clone())
-            }
             (Outcome::Work(_), _) if before.by_service => {
                 Outcome::Accepted(before.identity.clone())
             }
@@ -57,14 +57,6 @@ impl Work {
             Work::Bcrypt(work) => Some(work.accepted()),
             Work::Signature(work) => Some(work.accepted()),
             Work::Jwt(_) | Work::Callout(_) => None,
-        }
-    }
-
-    /// Whether both are about the same JWT, and about the same claims of the account that it brought its client into.
-    fn is_of_the_same_claims(&self, other: &Work, identity: &Identity) -> bool {
-        match (self, other) {
-            (Work::Jwt(own), Work::Jwt(other)) => own.asks_the_same(other, Some(&identity.account)),
-            _ => false,
         }
     }
 

@@ -56,6 +56,42 @@ impl Operator {
         })))
     }
 
+    /// Who a client is by now that was let in as `before` by `was`.
+    pub(super) fn again(
+        &self,
+        was: &Operator,
+        token: &Arc<Admitted>,
+        before: &Identity,
+    ) -> Outcome {
+        let account = &*token.account;
+        let denied = |reason| {
+            let found = jwt::Denial {
+                user: token.user.to_string(),
+                account: account.to_owned(),
+                reason,
+                callout: false,
+            };
+            let denied = Denial::of(before, DenialReason::NoCredentials);
+            Outcome::Denied(denied.because(found))
+        };
+        let Some(after) = self.account(account) else {
+            return denied(jwt::Reason::NoAccount("it is gone".to_owned()));
+        };
+        let claims = was.account(account).unwrap_or(after);
+        if Arc::ptr_eq(claims, after) && after.common.expires == 0 {
+            return Outcome::Accepted(before.clone());
+        }
+        match jwt::still_admitted(token, claims, after, &self.trust, Timestamp::now()) {
+            Ok(still) if Arc::ptr_eq(&still, token) => Outcome::Accepted(before.clone()),
+            Ok(still) => Outcome::Accepted(Identity {
+                permissions: still.permissions.clone(),
+                token: Some(still),
+                ..before.clone()
+            }),
+            Err(reason) => denied(reason),
+        }
+    }
+
     /// What is known of an account.
     pub fn account(&self, key: &str) -> Option<&Arc<AccountClaims>> {
         self.known.get(key)
@@ -126,16 +162,6 @@ impl JwtWork {
             callout: false,
         };
         Outcome::Denied(self.denied.because(denial))
-    }
-
-    /// Whether the other one, of the same client, is judged by the same claims.
-    pub(super) fn asks_the_same(&self, other: &JwtWork, account: Option<&str>) -> bool {
-        let claims = |work: &JwtWork| account.and_then(|key| work.operator.account(key).cloned());
-        let same = match (claims(self), claims(other)) {
-            (Some(own), Some(other)) => Arc::ptr_eq(&own, &other),
-            _ => false,
-        };
-        same && Arc::ptr_eq(&self.operator.trust, &other.operator.trust)
     }
 
     fn admitted(self, admitted: Admitted) -> Result<Outcome, Elsewhere> {

@@ -152,10 +152,6 @@ impl Fixed<'_> {
         };
         let jwts =
             |o: &Operators| -> Vec<String> { o.operators.iter().map(|o| o.jwt.clone()).collect() };
-        let preload = |o: &Operators| -> Vec<(String, String)> {
-            let pair = |p: &super::Preload| (p.account.clone(), p.jwt.clone());
-            o.preload.iter().map(pair).collect()
-        };
         let resolver = |o: &Operators| o.resolver.as_ref().map(|(kind, _)| kind.clone());
         let sentinel = |o: &Operators| o.default_sentinel.as_ref().map(|(jwt, _)| jwt.clone());
         let changed = [
@@ -169,11 +165,6 @@ impl Fixed<'_> {
                 "AccountResolver",
                 "resolver",
                 resolver(old) != resolver(new),
-            ),
-            (
-                "ResolverPreloads",
-                "resolver_preload",
-                preload(old) != preload(new),
             ),
             (
                 "ResolverPinnedAccounts",

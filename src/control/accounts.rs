@@ -85,6 +85,8 @@ pub struct Accounts {
     changes_at: Option<i64>,
     events: Sender<Event>,
     bus: Option<(Bus, String)>,
+    /// Answers, and to which subject: they are given when what they say is in force.
+    answers: Vec<(String, Vec<u8>)>,
     server: ServerText,
 }
 
@@ -126,6 +128,7 @@ impl Accounts {
             changes_at: None,
             events,
             bus: None,
+            answers: Vec::new(),
             server: ServerText {
                 name: String::new(),
                 host: config.host.clone(),
@@ -238,8 +241,16 @@ impl Accounts {
         self.stale || !self.ready.is_empty()
     }
 
-    /// What is known is in force: clients that waited for it go on.
+    /// What is known is in force: requests are answered, clients that waited for it go on.
     pub fn go_on(&mut self, jobs: &Sender<VerifyJob>) {
+        for (reply, answer) in self.answers.drain(..) {
+            if let Some((bus, _)) = &self.bus {
+                bus.publish(&reply, "", b"", &answer);
+            }
+        }
+        if self.ready.is_empty() {
+            return;
+        }
         let operator = self.operator();
         for Waiting {
             shard,
@@ -452,11 +463,9 @@ impl Accounts {
                 }
             }
         }
-        if let Some((bus, _)) = &self.bus {
-            for reply in replies {
-                bus.publish(&message.reply, "", b"", &reply);
-            }
-        }
+        let answers = replies.into_iter();
+        self.answers
+            .extend(answers.map(|answer| (message.reply.clone(), answer)));
     }
 }
 

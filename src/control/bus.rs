@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -62,9 +63,14 @@ impl Bus {
             shared: shared.clone(),
         };
         let first = shared.connect()?;
+        let (ready, is_ready) = mpsc::channel();
         thread::Builder::new()
             .name("bus".into())
-            .spawn(move || shared.read_on(first, &on_message))?;
+            .spawn(move || shared.read_on(first, ready, &on_message))?;
+        // Its subscriptions are known to every shard when the answer to PING has come.
+        is_ready
+            .recv()
+            .map_err(|_| io::ErrorKind::ConnectionAborted)?;
         Ok(bus)
     }
 
@@ -91,6 +97,7 @@ impl Shared {
         for (sid, subject) in self.subjects.iter().enumerate() {
             hello.extend_from_slice(format!("SUB {subject} {}\r\n", sid + 1).as_bytes());
         }
+        hello.extend_from_slice(b"PING\r\n");
         (&writer).write_all(&hello)?;
         *self.lock() = Some(writer);
         let served = self.line.tell(ToShard::Internal {
@@ -115,10 +122,10 @@ impl Shared {
         }
     }
 
-    fn read_on(&self, first: UnixStream, on_message: &impl Fn(Message)) {
+    fn read_on(&self, first: UnixStream, ready: Sender<()>, on_message: &impl Fn(Message)) {
         let mut socket = first;
         loop {
-            if let Err(error) = self.read(socket, on_message) {
+            if let Err(error) = self.read(socket, &ready, on_message) {
                 log::debug!("internal connection to {:?}: {error}", self.account);
             }
             thread::sleep(REOPEN_AFTER);
@@ -134,7 +141,12 @@ impl Shared {
         }
     }
 
-    fn read(&self, socket: UnixStream, on_message: &impl Fn(Message)) -> io::Result<()> {
+    fn read(
+        &self,
+        socket: UnixStream,
+        ready: &Sender<()>,
+        on_message: &impl Fn(Message),
+    ) -> io::Result<()> {
         let mut input = BufReader::new(socket);
         let mut line = String::new();
         loop {
@@ -144,6 +156,8 @@ impl Shared {
             }
             match line.trim_end() {
                 "PING" => self.write(b"PONG\r\n"),
+                // Nobody waits for it a second time.
+                "PONG" => drop(ready.send(())),
                 text if text.starts_with("-ERR") => {
                     log::error!("internal connection to {:?}: {text}", self.account);
                 }

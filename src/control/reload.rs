@@ -77,7 +77,7 @@ impl Reloader {
             return;
         };
         if !accounts.is_stale() {
-            return;
+            return accounts.go_on(&self.jobs);
         }
         let before = self.snapshots.current().clone();
         let id = before.info.server_id.clone();

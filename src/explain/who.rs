@@ -65,6 +65,10 @@ impl Who {
         } else {
             provenance.push(Provenance::new("nobody is asked for credentials", None));
         }
+        if world.authenticator.asks_service(identity) {
+            let what = "auth_callout: a service decides who it is; this is what the file says";
+            provenance.push(Provenance::new(what, None));
+        }
         provenance.push(account_provenance(world, account));
         Who {
             account,
@@ -144,7 +148,9 @@ impl Who {
                 denial.reason,
                 users_text(&world.members)
             )),
-            Outcome::Work(_) => Err("clients without credentials have to prove a password".into()),
+            Outcome::Work(_) => {
+                Err("the callout service decides about clients without credentials: say who it is with --user".into())
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl Node {
             Arc::new(authenticator),
             info,
             2_000,
-            [0; 32],
+            [7; 32],
         );
         Node {
             broker,

@@ -183,7 +183,7 @@ fn documented_streams() {
             puba.> in "C"
             │   subscribe: allowed, nothing restricts it
             ├─ what "C" publishes on puba.>, and answers to its requests there
-            └─ note: the stream "puba.>" of "A" is "from_a.puba.>" here: subscribe to that at f.conf:27:13
+            └─ note: the stream "puba.>" of "A" is "from_a.puba.>" here: subscribe to that (f.conf:27:13)
         "#]],
     );
     check(
@@ -201,7 +201,7 @@ fn documented_streams() {
             b.x in "C"
             │   subscribe: allowed, nothing restricts it
             ├─ what "C" publishes on b.x, and answers to its requests there
-            └─ note: no import takes "b.>" from "A": the exported stream "b.>" is private to "B" at f.conf:9:13
+            └─ note: no import takes "b.>" from "A": the exported stream "b.>" is private to "B" (f.conf:9:13)
         "#]],
     );
 }
@@ -213,84 +213,84 @@ fn documented_services() {
         Some("c"),
         &request("Q"),
         expect![[r#"
-        request Q, by user "c" of account "C"
+            request Q, by user "c" of account "C"
 
-          user "c" at f.conf:24:13
-          it has no permissions: nothing restricts it
-          account "C" at f.conf:22:5
-          limits: max_payload 1048576, max_control_line 4096
+              user "c" at f.conf:24:13
+              it has no permissions: nothing restricts it
+              account "C" at f.conf:22:5
+              limits: max_payload 1048576, max_control_line 4096
 
-        Q in "C"
-        │   publish: allowed, nothing restricts it
-        │   can see it: c
-        │   c may answer: allowed, nothing restricts it
-        └─ request to "A" as pubq.C
-               import "pubq.C" as "Q" at f.conf:28:13
-               export "pubq.>" at f.conf:8:13
-               answers: the first one, within 2m
-               can serve it: a
-               a may answer: allowed, nothing restricts it
+            Q in "C"
+            │   publish: allowed, nothing restricts it
+            │   can see it: c
+            │   c may answer: allowed, nothing restricts it
+            └─ request to "A" as pubq.C
+                   import "pubq.C" as "Q" at f.conf:28:13
+                   export "pubq.>" at f.conf:8:13
+                   answers: the first one, within 2m
+                   can serve it: a
+                   a may answer: allowed, nothing restricts it
 
-        answers come to _INBOX.0000000000000000000000.*
-            subscribe: allowed, nothing restricts it
-    "#]],
+            answers come to _INBOX.X.*
+                subscribe: allowed, nothing restricts it
+        "#]],
     );
     check(
         DOCUMENTED,
         Some("c"),
         &publish("q.b"),
         expect![[r#"
-        publish q.b, by user "c" of account "C"
+            publish q.b, by user "c" of account "C"
 
-          user "c" at f.conf:24:13
-          it has no permissions: nothing restricts it
-          account "C" at f.conf:22:5
-          limits: max_payload 1048576, max_control_line 4096
+              user "c" at f.conf:24:13
+              it has no permissions: nothing restricts it
+              account "C" at f.conf:22:5
+              limits: max_payload 1048576, max_control_line 4096
 
-        q.b in "C"
-        │   publish: allowed, nothing restricts it
-        │   can see it: c
-        ├─ it ends here: no import takes it out of "C"
-        └─ not: no import takes "q.b" from "A": the exported service "q.b" is private to "B" at f.conf:10:13
-    "#]],
+            q.b in "C"
+            │   publish: allowed, nothing restricts it
+            │   can see it: c
+            ├─ it ends here: no import takes it out of "C"
+            └─ not: no import takes "q.b" from "A": the exported service "q.b" is private to "B" (f.conf:10:13)
+        "#]],
     );
     check(
         DOCUMENTED,
         Some("c"),
         &publish("pubq.C"),
         expect![[r#"
-        publish pubq.C, by user "c" of account "C"
+            publish pubq.C, by user "c" of account "C"
 
-          user "c" at f.conf:24:13
-          it has no permissions: nothing restricts it
-          account "C" at f.conf:22:5
-          limits: max_payload 1048576, max_control_line 4096
+              user "c" at f.conf:24:13
+              it has no permissions: nothing restricts it
+              account "C" at f.conf:22:5
+              limits: max_payload 1048576, max_control_line 4096
 
-        pubq.C in "C"
-        │   publish: allowed, nothing restricts it
-        │   can see it: c
-        ├─ it ends here: no import takes it out of "C"
-        └─ not: the service "pubq.C" of "A" is "Q" here: publish to that at f.conf:28:13
-    "#]],
+            pubq.C in "C"
+            │   publish: allowed, nothing restricts it
+            │   can see it: c
+            ├─ it ends here: no import takes it out of "C"
+            └─ not: the service "pubq.C" of "A" is "Q" here: publish to that (f.conf:28:13)
+        "#]],
     );
     check(
         DOCUMENTED,
         Some("b"),
         &publish("pubq.x"),
         expect![[r#"
-        publish pubq.x, by user "b" of account "B"
+            publish pubq.x, by user "b" of account "B"
 
-          user "b" at f.conf:15:13
-          it has no permissions: nothing restricts it
-          account "B" at f.conf:13:5
-          limits: max_payload 1048576, max_control_line 4096
+              user "b" at f.conf:15:13
+              it has no permissions: nothing restricts it
+              account "B" at f.conf:13:5
+              limits: max_payload 1048576, max_control_line 4096
 
-        pubq.x in "B"
-        │   publish: allowed, nothing restricts it
-        │   can see it: b
-        ├─ it ends here: no import takes it out of "B"
-        └─ not: "B" does not import "pubq.x" from "A", although the service "pubq.>" is exported at f.conf:8:13
-    "#]],
+            pubq.x in "B"
+            │   publish: allowed, nothing restricts it
+            │   can see it: b
+            ├─ it ends here: no import takes it out of "B"
+            └─ not: "B" does not import "pubq.x" from "A", although the service "pubq.>" is exported (f.conf:8:13)
+        "#]],
     );
 }
 
@@ -339,42 +339,41 @@ fn mappings_chains_and_permissions() {
         None,
         &request("order.pallet"),
         expect![[r#"
-        request order.pallet, by user "guest" of account "shop"
+            request order.pallet, by user "guest" of account "shop"
 
-          clients without credentials are the user "guest" at f.conf:2:1
-          user "guest" at f.conf:6:7
-          it has permissions of its own
-          account "shop" at f.conf:4:3
-          limits: max_payload 65536 (f.conf:1:1), max_control_line 4096
+              clients without credentials are the user "guest" at f.conf:2:1
+              user "guest" at f.conf:6:7
+              it has permissions of its own
+              account "shop" at f.conf:4:3
+              limits: max_payload 65536 (f.conf:1:1), max_control_line 4096
 
-        order.pallet in "shop"
-        │   mapping "order.*" at f.conf:13:7
-        ├─ 90%: stays order.pallet
-        │  │   publish: allowed by "order.*" at f.conf:6:58
-        │  │   can see it: clerk
-        │  │   clerk: only in the queue group "desk": allowed by "order.* desk" at f.conf:9:29
-        │  │   guest cannot: allowed by none of the rules at f.conf:6:82
-        │  │   clerk may answer: allowed, nothing restricts it
-        │  ├─ request to "stock" as reserve.pallet
-        │  │  │   import "reserve.*" as "order.$1" at f.conf:17:7
-        │  │  │   export "reserve.*" at f.conf:23:15
-        │  │  │   answers: until an empty one, each within 5s
-        │  │  │   can serve it: keeper
-        │  │  │   keeper may answer: by allow_responses: one message within 2m
-        │  │  └─ request to "depot" as take
-        │  │         import "take" as "reserve.pallet" at f.conf:24:15
-        │  │         export "take" at f.conf:28:15
-        │  │         answers: the first one, within 2m
-        │  │         can serve it: robot
-        │  │         robot may not answer: denied by "_R_.>" at f.conf:27:70
-        │  ├─ not: "audit" imports only "order.paid" of the stream "order.>" at f.conf:31:15
-        │  └─ not: nobody imports it: the exported stream "order.>" is private to "audit" at f.conf:15:15
-        └─ 10%: canary.order.pallet
-               publish: allowed by none of the rules at f.conf:6:58
+            order.pallet in "shop"
+            │   mapping "order.*" at f.conf:13:7
+            ├─ 90%: stays order.pallet
+            │  │   publish: allowed by "order.*" at f.conf:6:58
+            │  │   can see it: clerk
+            │  │   clerk: only in the queue group "desk": allowed by "order.* desk" at f.conf:9:29
+            │  │   guest cannot: allowed by none of the rules at f.conf:6:82
+            │  │   clerk may answer: allowed, nothing restricts it
+            │  ├─ request to "stock" as reserve.pallet
+            │  │  │   import "reserve.*" as "order.$1" at f.conf:17:7
+            │  │  │   export "reserve.*" at f.conf:23:15
+            │  │  │   answers: until an empty one, each within 5s
+            │  │  │   can serve it: keeper
+            │  │  │   keeper may answer: by allow_responses: one message within 2m
+            │  │  └─ request to "depot" as take
+            │  │         import "take" as "reserve.pallet" at f.conf:24:15
+            │  │         export "take" at f.conf:28:15
+            │  │         answers: the first one, within 2m
+            │  │         can serve it: robot
+            │  │         robot may not answer: denied by "_R_.>" at f.conf:27:70
+            │  └─ not: "audit" imports only "order.paid" of the stream "order.>" (f.conf:31:15)
+            └─ 10%: canary.order.pallet
+                   publish: refused, allowed by none of the rules at f.conf:6:58
 
-        answers come to _INBOX.0000000000000000000000.*
-            subscribe: allowed by "_INBOX.>" at f.conf:6:82
-    "#]],
+            answers come to _INBOX.X.*
+                subscribe: allowed by "_INBOX.>" at f.conf:6:82
+        "#]],
     );
     check(
         RICH,
@@ -417,17 +416,17 @@ fn mappings_chains_and_permissions() {
         None,
         &publish("news.x"),
         expect![[r#"
-        publish news.x, by user "guest" of account "shop"
+            publish news.x, by user "guest" of account "shop"
 
-          clients without credentials are the user "guest" at f.conf:2:1
-          user "guest" at f.conf:6:7
-          it has permissions of its own
-          account "shop" at f.conf:4:3
-          limits: max_payload 65536 (f.conf:1:1), max_control_line 4096
+              clients without credentials are the user "guest" at f.conf:2:1
+              user "guest" at f.conf:6:7
+              it has permissions of its own
+              account "shop" at f.conf:4:3
+              limits: max_payload 65536 (f.conf:1:1), max_control_line 4096
 
-        news.x in "shop"
-            publish: allowed by none of the rules at f.conf:6:58
-    "#]],
+            news.x in "shop"
+                publish: refused, allowed by none of the rules at f.conf:6:58
+        "#]],
     );
 }
 
@@ -467,7 +466,7 @@ fn subscriptions_and_what_is_kept_from_them() {
               limits: max_pending 67108864, max_control_line 4096
 
             order.* in "shop"
-                subscribe: allowed by none of the rules at f.conf:9:29
+                subscribe: refused, allowed by none of the rules at f.conf:9:29
         "#]],
     );
     check(
@@ -486,7 +485,7 @@ fn subscriptions_and_what_is_kept_from_them() {
             │   subscribe: allowed by "order.* desk" at f.conf:9:29
             ├─ what "shop" publishes on order.*
             │      mapping "order.*" as "order.$1" at f.conf:13:7
-            └─ note: of what "shop" publishes on "order.*" a mapping takes 90% to "order.$1", 10% to "canary.order.$1" at f.conf:13:7
+            └─ note: of what "shop" publishes on "order.*" a mapping takes 90% to "order.$1", 10% to "canary.order.$1" (f.conf:13:7)
         "#]],
     );
     check(
@@ -494,27 +493,27 @@ fn subscriptions_and_what_is_kept_from_them() {
         Some("robot"),
         &subscribe(">", None),
         expect![[r#"
-        subscribe to >, by user "robot" of account "depot"
+            subscribe to >, by user "robot" of account "depot"
 
-          user "robot" at f.conf:27:13
-          it has permissions of its own
-          account "depot" at f.conf:26:3
-          limits: max_pending 67108864, max_control_line 4096
+              user "robot" at f.conf:27:13
+              it has permissions of its own
+              account "depot" at f.conf:26:3
+              limits: max_pending 67108864, max_control_line 4096
 
-        > in "depot"
-        │   subscribe: allowed, nothing restricts it
-        ├─ what "depot" publishes on >, and answers to its requests there
-        ├─ requests of "stock" on reserve.pallet, seen as take
-        │  │   import "take" as "reserve.pallet" at f.conf:24:15
-        │  │   export "take" at f.conf:28:15
-        │  └─ requests of "shop" on order.pallet, seen as reserve.pallet
-        │     │   import "reserve.*" as "order.$1" at f.conf:17:7
-        │     │   export "reserve.*" at f.conf:23:15
-        │     └─ what "shop" publishes on order.pallet
-        │            mapping "order.*" as "order.$1" at f.conf:13:7
-        ├─ note: no import takes "order.>" from "shop": the exported stream "order.>" is private to "audit" at f.conf:15:15
-        └─ note: "depot" does not import "news.>" from "stock", although the stream "news.>" is exported at f.conf:23:77
-    "#]],
+            > in "depot"
+            │   subscribe: allowed, nothing restricts it
+            ├─ what "depot" publishes on >, and answers to its requests there
+            ├─ requests of "stock" on reserve.pallet, seen as take
+            │  │   import "take" as "reserve.pallet" at f.conf:24:15
+            │  │   export "take" at f.conf:28:15
+            │  └─ requests of "shop" on order.pallet, seen as reserve.pallet
+            │     │   import "reserve.*" as "order.$1" at f.conf:17:7
+            │     │   export "reserve.*" at f.conf:23:15
+            │     └─ what "shop" publishes on order.pallet
+            │            mapping "order.*" as "order.$1" at f.conf:13:7
+            ├─ note: no import takes "order.>" from "shop": the exported stream "order.>" is private to "audit" (f.conf:15:15)
+            └─ note: "depot" does not import "news.>" from "stock", although the stream "news.>" is exported (f.conf:23:77)
+        "#]],
     );
 }
 
@@ -654,7 +653,7 @@ fn json() {
             ]
           },
           "inbox": {
-            "subscription": "_INBOX.0000000000000000000000.*",
+            "subscription": "_INBOX.X.*",
             "permission": {
               "allowed": true,
               "why": "allowed, nothing restricts it"
