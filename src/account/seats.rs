@@ -1,55 +1,70 @@
 //! How many connections an account has on all shards. The one thing of an account that shards share and write: when a
 //! connection comes or goes, never for a message.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The connections of one account.
 #[derive(Debug, Default)]
 pub struct Seats {
-    taken: AtomicU64,
+    taken: Mutex<Taken>,
+}
+
+/// By number: the order in which they came.
+#[derive(Debug, Default)]
+struct Taken {
+    numbers: BTreeSet<u64>,
+    last: u64,
 }
 
 /// One connection of an account, until it is dropped.
 #[derive(Debug)]
 pub struct Seat {
     of: Arc<Seats>,
-    counted: bool,
+    number: u64,
 }
 
 impl Seats {
     /// One more, unless there are `max` already.
     pub fn take(seats: &Arc<Seats>, max: Option<u64>) -> Option<Seat> {
-        let free = |taken| (max.is_none_or(|max| taken < max)).then_some(taken + 1);
-        let taken = seats.taken.fetch_update(Relaxed, Relaxed, free);
-        taken.ok().map(|_| Seat {
-            of: seats.clone(),
-            counted: true,
-        })
+        let mut taken = seats.lock();
+        if max.is_some_and(|max| taken.numbers.len() as u64 >= max) {
+            return None;
+        }
+        taken.last += 1;
+        let number = taken.last;
+        taken.numbers.insert(number);
+        let of = seats.clone();
+        Some(Seat { of, number })
     }
 
     /// How many there are.
     pub fn taken(&self) -> u64 {
-        self.taken.load(Relaxed)
+        self.lock().numbers.len() as u64
+    }
+
+    /// Held for a few instructions, by nobody who waits for anything.
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().expect("nobody panics with the lock")
     }
 }
 
 impl Seat {
-    /// Leaves if there are more than `max`: of several that ask at the same time only as many as are too many.
+    /// Leaves if there are more than `max` and this one is not among the first of them: those who came last go, whatever
+    /// shards they are on.
     pub fn leaves_if_over(&mut self, max: u64) -> bool {
-        let over = |taken| (taken > max).then(|| taken - 1);
-        let left = self.counted && self.of.taken.fetch_update(Relaxed, Relaxed, over).is_ok();
-        self.counted &= !left;
-        left
+        let mut taken = self.of.lock();
+        let first_too_many = usize::try_from(max)
+            .ok()
+            .and_then(|max| taken.numbers.iter().nth(max).copied());
+        let leaves = first_too_many.is_some_and(|first| first <= self.number);
+        leaves && taken.numbers.remove(&self.number)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.counted {
-            self.of.taken.fetch_sub(1, Relaxed);
-        }
+        self.of.lock().numbers.remove(&self.number);
     }
 }
 
@@ -65,9 +80,9 @@ mod tests {
             .iter_mut()
             .map(|seat| seat.leaves_if_over(1))
             .collect();
-        assert_eq!(left, [true, true, false]);
+        assert_eq!(left, [false, true, true], "who came last");
         assert_eq!(seats.taken(), 1);
-        assert!(!three[0].leaves_if_over(0), "it has left already");
+        assert!(!three[1].leaves_if_over(0), "it has left already");
         drop(three);
         assert_eq!(seats.taken(), 0, "nobody is counted twice");
     }

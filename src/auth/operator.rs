@@ -1,6 +1,7 @@
 //! The method of operator mode: users known by JWTs, which accounts signed, which operators signed. Owns what a worker
 //! needs for it; the chain of trust is in [`jwt`](super::jwt). Fetches no account.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Operator {
     pub trust: Arc<Trust>,
     /// The accounts whose claims it has.
     pub known: Arc<KnownAccounts>,
+    /// Accounts that the configuration said before, and says no longer.
+    pub withdrawn: Arc<HashSet<String>>,
     /// How long a callout service may take, milliseconds.
     pub timeout_ms: u64,
 }
@@ -75,7 +78,10 @@ impl Operator {
             Outcome::Denied(denied.because(found))
         };
         let Some(after) = self.account(account) else {
-            return denied(jwt::Reason::NoAccount("it is gone".to_owned()));
+            return denied(match self.withdrawn.contains(account) {
+                true => jwt::Reason::Withdrawn,
+                false => jwt::Reason::NoAccount("it is gone".to_owned()),
+            });
         };
         let claims = was.account(account).unwrap_or(after);
         if Arc::ptr_eq(claims, after) && after.common.expires == 0 {

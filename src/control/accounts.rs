@@ -1,7 +1,7 @@
 //! The accounts of a node in operator mode: which it knows, where it gets others, what is pushed to it. Owns the claims
 //! in use; compiles nothing and publishes no snapshot itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -75,6 +75,7 @@ pub struct Accounts {
     trust: Arc<Trust>,
     resolver: Arc<Resolver>,
     known: KnownAccounts,
+    withdrawn: Arc<HashSet<String>>,
     timeout_ms: u64,
     pending: HashMap<String, Pending>,
     /// Clients whose accounts have come: they go on once those are in force.
@@ -121,6 +122,7 @@ impl Accounts {
             trust: Arc::new(trust_of(&mode)),
             resolver: Arc::new(resolver),
             known: KnownAccounts::default(),
+            withdrawn: Arc::default(),
             timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
             pending: HashMap::new(),
             ready: Vec::new(),
@@ -137,10 +139,6 @@ impl Accounts {
             },
             mode,
         };
-        let first: Vec<String> = accounts.mode.preload.keys().cloned().collect();
-        for key in first {
-            accounts.learn_at_start(&key, now);
-        }
         if let Some((key, _)) = accounts.mode.system_account.clone() {
             accounts.learn_at_start(&key, now);
             if !accounts.known.contains_key(&*key) {
@@ -225,10 +223,12 @@ impl Accounts {
         let now = Timestamp::now();
         let changed = self.resolver.reload(&mode.preload, now.as_millisecond())?;
         self.trust = Arc::new(trust_of(&mode));
+        let gone = |key: &&String| !mode.preload.contains_key(*key);
+        let gone = self.mode.preload.keys().filter(gone).cloned();
+        self.withdrawn = Arc::new(gone.chain(self.withdrawn.iter().cloned()).collect());
         self.mode = mode;
         for key in changed {
-            if self.known.contains_key(&*key) || self.mode.preload.contains_key(&key) {
-                self.known.remove(&*key);
+            if self.known.remove(&*key).is_some() {
                 self.learn_nearby(&key, now);
             }
         }
@@ -303,6 +303,7 @@ impl Accounts {
         Arc::new(Operator {
             trust: self.trust.clone(),
             known: Arc::new(self.known.clone()),
+            withdrawn: self.withdrawn.clone(),
             timeout_ms: self.timeout_ms,
         })
     }

@@ -171,10 +171,7 @@ impl Client {
                 CloseReason::AuthenticationExpired,
             ),
             Reason::Invalid(_) => (jwt::EXPIRED_TEXT, CloseReason::AuthenticationExpired),
-            Reason::UserIssuer(_)
-            | Reason::ScopedWithLimits
-            | Reason::Template(_)
-            | Reason::Bearer => {
+            Reason::UserIssuer(_) | Reason::ScopedWithLimits | Reason::Template(_) => {
                 log::debug!("{} - {denial}", self.label());
                 return Flow::Close(CloseReason::ClientClosed);
             }

@@ -37,6 +37,8 @@ pub enum Reason {
     NotPinned,
     /// There is no such account, or its claims do not count: why.
     NoAccount(String),
+    /// The configuration says its account no longer.
+    Withdrawn,
     /// No operator trusts the key that signed the account.
     AccountIssuer(String),
     /// The key that signed the user is none of its account's.
@@ -111,6 +113,7 @@ impl fmt::Display for Reason {
             Reason::ProxyRequired => f.write_str("may connect by way of a trusted proxy only"),
             Reason::Invalid(what) => f.write_str(what),
             Reason::NotPinned => f.write_str("is in none of \"resolver_pinned_accounts\""),
+            Reason::Withdrawn => f.write_str("is no longer preloaded"),
             Reason::NoAccount(why) => write!(f, "cannot be used: {why}"),
             Reason::AccountIssuer(issuer) => {
                 write!(f, "is signed by {issuer:?}, whom no operator trusts")
