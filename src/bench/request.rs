@@ -56,12 +56,24 @@ impl Requester {
         self.conn.write(&self.frame)
     }
 
+    /// Sends so many at once.
+    pub fn ask_together(&mut self, requests: u64) -> Result<(), String> {
+        self.conn.write(&self.frame.repeat(requests as usize))
+    }
+
     /// Waits for its one reply. A 503 is an error.
     #[inline]
     pub fn hear(&mut self) -> Result<(), String> {
+        self.hear_together(1)
+    }
+
+    /// Waits for so many replies, those of the requests sent before. A 503 is an error.
+    #[inline]
+    pub fn hear_together(&mut self, requests: u64) -> Result<(), String> {
         let before = self.conn.skipper.tally();
+        let wanted = before.messages + requests;
         self.conn
-            .read_until(&mut self.buffer, |tally| tally.messages > before.messages)?;
+            .read_until(&mut self.buffer, |tally| tally.messages >= wanted)?;
         let after = self.conn.skipper.tally();
         for _ in before.pings..after.pings {
             self.conn.write(b"PONG\r\n")?;
@@ -70,9 +82,7 @@ impl Requester {
             after if after.with_headers > before.with_headers => {
                 Err("no responders: start `gannet bench serve` on the same subject".to_owned())
             }
-            after if after.messages > before.messages + 1 => {
-                Err("more than one reply to a request".to_owned())
-            }
+            after if after.messages > wanted => Err("more than one reply to a request".to_owned()),
             _ => Ok(()),
         }
     }

@@ -46,6 +46,10 @@ const CHECKS: &[&str] = &[
     "authentication_errors",
     "permissions",
     "reconnect",
+    "accounts_streams",
+    "accounts_services",
+    "accounts_queue_groups",
+    "accounts_no_auth_user",
 ];
 
 const MESSAGES: u32 = 50_000;

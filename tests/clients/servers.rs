@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const WAIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 
-const NAMES: &[&str] = &["open", "large", "users", "token"];
+const NAMES: &[&str] = &["open", "large", "users", "token", "accounts"];
 
 /// A server program and the flags that choose its variant.
 #[derive(Clone, Debug)]

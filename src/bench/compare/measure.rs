@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::accounts::{Road, as_user};
 use super::result::{Latency, Sample};
 use super::rows::{Place, Row, Work};
 use super::server::{Cores, Server, Side, confine};
@@ -19,6 +20,8 @@ const OUTSTANDING_BYTES_MAX: usize = 64 << 20;
 const OUTSTANDING_BYTES_EACH_MAX: usize = 4 << 20;
 /// `MSG subject sid size` and the line ends.
 const HEADER_BYTES: usize = 24;
+/// Requests in flight where many are.
+const IN_FLIGHT: u64 = 64;
 /// Time for a server to go back to sleep before its CPU time is read.
 const SETTLE: Duration = Duration::from_millis(3);
 
@@ -33,7 +36,7 @@ pub struct Times {
 
 /// Starts `side`, runs `row` on it and stops it.
 pub fn measure(row: &Row, side: &Side, cores: Cores, times: Times) -> Result<Sample, String> {
-    let server = Server::start(side, row.place, cores)?;
+    let server = Server::start(side, row, cores)?;
     let core = match row.place {
         Place::Apart | Place::ApartSpinning => Some(cores.generator),
         Place::Together => Some(cores.server),
@@ -88,6 +91,14 @@ fn run(work: Work, server: &Server, side: &Side, times: Times) -> Result<Sample,
             times,
         ),
         Work::Request { payload_bytes } => request(server, payload_bytes, times),
+        Work::Accounts {
+            road,
+            payload_bytes,
+        } => flow(server, road.open(target, payload_bytes)?, times),
+        Work::AccountsRequest {
+            road,
+            payload_bytes,
+        } => requests_together(server, road, payload_bytes, times),
         Work::IdleConnections { connections } => idle_connections(server, connections),
         Work::Subscriptions { subscriptions } => subscriptions_of_one(server, subscriptions),
     }
@@ -176,7 +187,8 @@ fn subscriber(pattern: &str, sid: usize) -> SubscriberSpec {
     }
 }
 
-fn outstanding_max(subscribers: usize, payload_bytes: usize) -> u64 {
+/// So many deliveries may be outstanding.
+pub(super) fn outstanding_max(subscribers: usize, payload_bytes: usize) -> u64 {
     let bytes = (subscribers * OUTSTANDING_BYTES_EACH_MAX).min(OUTSTANDING_BYTES_MAX);
     (bytes / (payload_bytes + HEADER_BYTES)) as u64
 }
@@ -243,6 +255,46 @@ fn request(server: &Server, payload_bytes: usize, times: Times) -> Result<Sample
         per_second: Some(latencies.len() as f64 / elapsed.as_secs_f64()),
         cpu_ns: Some(cpu_ns as f64 / latencies.len() as f64),
         latency: Some(Latency::of(&latencies)),
+        ..Sample::default()
+    })
+}
+
+fn requests_together(
+    server: &Server,
+    road: Road,
+    payload_bytes: usize,
+    times: Times,
+) -> Result<Sample, String> {
+    let (service, asking) = (
+        as_user(&server.target, "A"),
+        as_user(&server.target, road.requestor()),
+    );
+    let mut responder = Responder::open(&service, "q", None, payload_bytes)?;
+    let mut requester = Requester::open(&asking, "q", "bench", payload_bytes)?;
+    let mut ask_for = |length| -> Result<u64, String> {
+        let end = Instant::now() + length;
+        let mut asked = 0;
+        while Instant::now() < end {
+            requester.ask_together(IN_FLIGHT)?;
+            let mut answered = 0;
+            while answered < IN_FLIGHT {
+                answered += responder.answer_some()?;
+            }
+            requester.hear_together(IN_FLIGHT)?;
+            asked += IN_FLIGHT;
+        }
+        Ok(asked)
+    };
+    ask_for(times.warmup)?;
+    std::thread::sleep(SETTLE);
+    let (before, started) = (server.cpu()?, Instant::now());
+    let asked = ask_for(times.measured)? as f64;
+    let elapsed = started.elapsed();
+    std::thread::sleep(SETTLE);
+    let cpu_ns = server.cpu()?.since(&before);
+    Ok(Sample {
+        per_second: Some(asked / elapsed.as_secs_f64()),
+        cpu_ns: Some(cpu_ns as f64 / asked),
         ..Sample::default()
     })
 }

@@ -1,6 +1,7 @@
 //! `gannet bench compare`: two servers on the same work, in alternation. Owns the order of the measurements
 //! and the files; never measures itself.
 
+mod accounts;
 mod chart;
 mod machine;
 mod measure;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts::Road;
 use Goal::{AtMost, Ratio};
 use Metric::{Bytes, Cpu, P50};
 use Place::{Apart, ApartSpinning, Together, TwoCores};
@@ -24,6 +25,10 @@ pub enum Work {
     Request { payload_bytes: usize },
     /// One publisher, one subscriber, on the same or on different shards.
     Shards { cross: bool, payload_bytes: usize },
+    /// Accounts: publishers, each with a subscriber at the end of this road.
+    Accounts { road: Road, payload_bytes: usize },
+    /// Accounts: a requester with many requests in flight, and a responder at the end of this road.
+    AccountsRequest { road: Road, payload_bytes: usize },
     /// So many idle connections.
     IdleConnections { connections: usize },
     /// So many literal subscriptions of one connection.
@@ -80,14 +85,24 @@ pub struct Row {
 }
 
 impl Work {
+    /// The road of a row about accounts.
+    pub fn road(self) -> Option<Road> {
+        match self {
+            Work::Accounts { road, .. } | Work::AccountsRequest { road, .. } => Some(road),
+            _ => None,
+        }
+    }
+
     /// What a figure "per message" counts.
     pub fn unit(self) -> &'static str {
         match self {
             Work::Publish { .. } => "published message",
-            Work::Fan { .. } | Work::Pairs { .. } | Work::Mix | Work::Shards { .. } => {
-                "delivered message"
-            }
-            Work::Request { .. } => "request with its reply",
+            Work::Fan { .. }
+            | Work::Pairs { .. }
+            | Work::Mix
+            | Work::Shards { .. }
+            | Work::Accounts { .. } => "delivered message",
+            Work::Request { .. } | Work::AccountsRequest { .. } => "request with its reply",
             Work::IdleConnections { .. } => "connection",
             Work::Subscriptions { .. } => "subscription",
         }
@@ -129,6 +144,22 @@ pub const ROWS: &[Row] = rows! {
     "request-apart" "request/reply, 16 B, across cores, gannet spinning" ApartSpinning Work::Request { payload_bytes: 16 }
         => [Ratio(P50, 2.5)];
     "request-sleeping" "request/reply, 16 B, across cores, gannet's default" Apart Work::Request { payload_bytes: 16 } => [];
+    "accounts-inside-16" "1 → 1 inside one of several accounts, 16 B" Apart Work::Accounts { road: Road::Inside, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];
+    "accounts-inside-1024" "1 → 1 inside one of several accounts, 1 KiB" Apart Work::Accounts { road: Road::Inside, payload_bytes: 1024 } => [];
+    "accounts-stream-16" "1 → 1 across a stream import, 16 B" Apart Work::Accounts { road: Road::Stream, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];
+    "accounts-stream-1024" "1 → 1 across a stream import, 1 KiB" Apart Work::Accounts { road: Road::Stream, payload_bytes: 1024 } => [];
+    "accounts-prefix-16" "1 → 1 across a stream import with a prefix, 16 B" Apart Work::Accounts { road: Road::Prefix, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];
+    "accounts-prefix-1024" "1 → 1 across a stream import with a prefix, 1 KiB" Apart Work::Accounts { road: Road::Prefix, payload_bytes: 1024 } => [];
+    "accounts-reorder-16" "1 → 1 across a stream import that reorders, 16 B" Apart Work::Accounts { road: Road::Reorder, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];
+    "accounts-reorder-1024" "1 → 1 across a stream import that reorders, 1 KiB" Apart Work::Accounts { road: Road::Reorder, payload_bytes: 1024 } => [];
+    "accounts-many-16" "10 → 10 among 1,000 accounts with 100 imports each, 16 B" Apart Work::Accounts { road: Road::Many, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];
+    "accounts-many-1024" "10 → 10 among 1,000 accounts with 100 imports each, 1 KiB" Apart Work::Accounts { road: Road::Many, payload_bytes: 1024 } => [];
+    "accounts-request-16" "request/reply inside one account, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Inside, payload_bytes: 16 } => [];
+    "accounts-request-1024" "request/reply inside one account, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Inside, payload_bytes: 1024 } => [];
+    "accounts-service-16" "request/reply across a service import, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Service, payload_bytes: 16 } => [Ratio(Cpu, 6.0)];
+    "accounts-service-1024" "request/reply across a service import, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Service, payload_bytes: 1024 } => [];
+    "accounts-chain-16" "request/reply through three accounts, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Chain, payload_bytes: 16 } => [Ratio(Cpu, 6.0)];
+    "accounts-chain-1024" "request/reply through three accounts, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Chain, payload_bytes: 1024 } => [];
     "memory-connection" "memory of an idle connection (of 10,000)" Apart Work::IdleConnections { connections: 10_000 }
         => [AtMost(Bytes, 2048.0)];
     "memory-subscription" "memory of a literal subscription (of 1 M)" Apart Work::Subscriptions { subscriptions: 1_000_000 }

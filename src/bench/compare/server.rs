@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use super::rows::Place;
+use super::accounts::as_user;
+use super::rows::{Place, Row};
 use crate::bench::conn::{Target, wait_ready};
 
 const START_SECONDS_MAX: u64 = 10;
@@ -106,29 +107,45 @@ impl Side {
 pub struct Server {
     child: Child,
     log: PathBuf,
+    config: Option<PathBuf>,
     /// Where it listens.
     pub target: Target,
 }
 
 impl Server {
-    /// Starts `side` on a free port of the loopback, and waits until it speaks.
-    pub fn start(side: &Side, place: Place, cores: Cores) -> Result<Server, String> {
+    /// Starts `side` for a row on a free port of the loopback, and waits until it speaks.
+    pub fn start(side: &Side, row: &Row, cores: Cores) -> Result<Server, String> {
+        let place = row.place;
         let port = free_port()?;
         let log =
             std::env::temp_dir().join(format!("gannet-bench-{}-{port}.log", std::process::id()));
         let file = fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let mut command = side.command(port, place, cores);
+        let road = row.work.road();
+        let config = road.map(|_| log.with_extension("conf"));
+        if let (Some(road), Some(path)) = (road, &config) {
+            fs::write(path, road.config()).map_err(|e| format!("{}: {e}", path.display()))?;
+            command.arg("-c").arg(path);
+        }
         command
             .stdout(file.try_clone().map_err(|e| e.to_string())?)
             .stderr(file);
         let core = (place != Place::TwoCores).then_some(cores.server);
         let child =
             spawn_on(command, core).map_err(|e| format!("{}: {e}", side.program.display()))?;
-        let target = Target {
+        let mut target = Target {
             server: format!("127.0.0.1:{port}"),
             ..Target::default()
         };
-        let mut server = Server { child, log, target };
+        if let Some(road) = road {
+            target = as_user(&target, road.anybody());
+        }
+        let mut server = Server {
+            child,
+            log,
+            config,
+            target,
+        };
         server.wait_ready()?;
         Ok(server)
     }
@@ -252,7 +269,9 @@ impl Drop for Server {
             let _already_gone = self.child.kill();
             let _status = self.child.wait();
         }
-        let _kept_if_it_cannot = fs::remove_file(&self.log);
+        for file in std::iter::once(&self.log).chain(&self.config) {
+            let _kept_if_it_cannot = fs::remove_file(file);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 // The checks of tests/clients with Debian's C client: the list, and those of requests and of a connection's life. Prints one
 // line a check; ends with failure at the first that fails.
 
+#include "accounts.h"
 #include "checks.h"
 #include "messages.h"
 
@@ -320,6 +321,10 @@ int main(void)
         {"authentication_errors", authentication_errors},
         {"permissions", permissions},
         {"reconnect", reconnect},
+        {"accounts_streams", accounts_streams},
+        {"accounts_services", accounts_services},
+        {"accounts_queue_groups", accounts_queue_groups},
+        {"accounts_no_auth_user", accounts_no_auth_user},
     };
     for (size_t n = 0; n < sizeof checks / sizeof *checks; n++) {
         checks[n].check();

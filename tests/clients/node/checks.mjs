@@ -11,6 +11,7 @@ const OPEN = process.env.CLIENTS_OPEN;
 const LARGE = process.env.CLIENTS_LARGE;
 const USERS = process.env.CLIENTS_USERS;
 const TOKEN = process.env.CLIENTS_TOKEN;
+const ACCOUNTS = process.env.CLIENTS_ACCOUNTS;
 const MESSAGES = Number(process.env.CLIENTS_MESSAGES ?? 20000);
 // Upper bound of every wait, only there to turn a hang into a failure.
 const WAIT = 60_000;
@@ -484,6 +485,94 @@ async function reconnect() {
   await close(clients);
 }
 
+async function of_account(name, count = 2) {
+  return await connections(count, ACCOUNTS, { user: name, pass: name });
+}
+
+async function accounts_streams() {
+  const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => of_account(name)));
+  const all = (clients, pattern) => clients.map((client) => subscribe(client, pattern));
+  const [ofB, ofC, prefixed] = [all(b, ">"), all(c, ">"), all(c, "from_a.puba.*")];
+  await flush([...b, ...c]);
+  const headers = nats.headers();
+  headers.set("K", "v");
+  for (const client of a) {
+    for (const subject of ["puba.x", "b.x", "other.x"]) client.publish(subject, "of a", { headers, reply: "answer.here" });
+  }
+  // Nobody else's: the others only import.
+  for (const client of [...b, ...c]) client.publish("puba.y", "not of a");
+  for (let n = 0; n < 2; n++) await flush([...a, ...b, ...c]);
+  const got = (sub) => {
+    for (const msg of sub.got.filter((msg) => text(msg) === "of a")) {
+      assert.deepEqual([msg.headers.get("K"), msg.reply], ["v", "answer.here"]);
+    }
+    return sub.got.map((msg) => `${msg.subject} ${text(msg)}`).sort();
+  };
+  const own = ["puba.y not of a", "puba.y not of a"];
+  for (const sub of ofB) assert.deepEqual(got(sub), ["b.x of a", "b.x of a", ...own]);
+  for (const sub of ofC) assert.deepEqual(got(sub), ["from_a.puba.x of a", "from_a.puba.x of a", ...own]);
+  for (const sub of prefixed) assert.deepEqual(got(sub), ["from_a.puba.x of a", "from_a.puba.x of a"]);
+  await close([...a, ...b, ...c]);
+}
+
+async function accounts_services() {
+  const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => of_account(name)));
+  for (const client of b) await nobody_answers(client, "q.b");
+  const asked = await responder(a[0], "q.b");
+  await responder(a[1], "pubq.>");
+  const local = subscribe(c[0], "Q");
+  await c[0].flush();
+  for (let n = 0; n < 20; n++) {
+    for (const [clients, subject] of [[b, "q.b"], [c, "Q"]]) {
+      for (const client of clients) {
+        assert.equal(text(await client.request(subject, "ab", { timeout: WAIT })), "ba");
+        assert.equal(text(await client.request(subject, "cd", { timeout: WAIT, noMux: true })), "dc");
+      }
+    }
+  }
+  // The account that asks sees its own requests.
+  await c[0].flush();
+  assert.equal(local.got.length, 80);
+  // What is not imported is not there.
+  for (const [client, subject] of [[b[0], "pubq.C"], [b[1], "Q"], [c[0], "q.b"], [c[1], "pubq.C"]]) {
+    await nobody_answers(client, subject);
+  }
+  asked.unsubscribe();
+  await a[0].flush();
+  for (const client of b) await nobody_answers(client, "q.b");
+  await close([...a, ...b, ...c]);
+}
+
+async function accounts_queue_groups() {
+  const [a, b] = await Promise.all(["a", "b"].map((name) => of_account(name, 3)));
+  const clients = [...a, ...b];
+  const members = [...a.slice(0, 2), ...b.slice(0, 2)].map((client) => subscribe(client, "b.q", { queue: "workers" }));
+  const others = b.map((client) => subscribe(client, "b.*", { queue: "others" }));
+  const plain = subscribe(b[2], "b.q");
+  await flush(clients);
+  const all = numbers(600);
+  all.forEach((number, n) => a[n % 3].publish("b.q", number));
+  await flush(clients);
+  await flush(clients);
+  for (const group of [members, others, [plain]]) {
+    const got = group.flatMap(({ got }) => got.map(text));
+    assert.deepEqual(got.sort(), [...all].sort());
+  }
+  assert.ok(members.every(({ got }) => got.length > 0), `${members.map(({ got }) => got.length)}`);
+  await close(clients);
+}
+
+async function accounts_no_auth_user() {
+  const nobody = await connect(ACCOUNTS);
+  const [a, c] = await Promise.all(["a", "c"].map((name) => of_account(name)));
+  const [heard, renamed] = [subscribe(a[0], "puba.n"), subscribe(c[0], "from_a.>")];
+  await flush([...a, ...c]);
+  nobody.publish("puba.n", "hello");
+  assert.equal(text(await heard.next()), "hello");
+  assert.equal((await renamed.next()).subject, "from_a.puba.n");
+  await close([nobody, ...a, ...c]);
+}
+
 let answers;
 
 async function harness(line) {
@@ -515,6 +604,10 @@ const CHECKS = {
   authentication_errors,
   permissions,
   reconnect,
+  accounts_streams,
+  accounts_services,
+  accounts_queue_groups,
+  accounts_no_auth_user,
 };
 
 let failed = false;

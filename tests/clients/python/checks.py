@@ -12,6 +12,7 @@ OPEN = os.environ["CLIENTS_OPEN"]
 LARGE = os.environ["CLIENTS_LARGE"]
 USERS = os.environ["CLIENTS_USERS"]
 TOKEN = os.environ["CLIENTS_TOKEN"]
+ACCOUNTS = os.environ["CLIENTS_ACCOUNTS"]
 MESSAGES = int(os.environ.get("CLIENTS_MESSAGES", "20000"))
 # Upper bound of every wait, only there to turn a hang into a failure.
 WAIT = 60
@@ -522,6 +523,105 @@ async def reconnect():
     await close(*clients)
 
 
+async def of_account(name, count=2):
+    """Several, so that some sit on different shards."""
+    return [await connect(ACCOUNTS, user=name, password=name) for _ in range(count)]
+
+
+async def accounts_streams():
+    a, b, c = [await of_account(name) for name in "abc"]
+    clients = a + b + c
+    subs = [await client.subscribe(">") for client in b + c]
+    prefixed = [await client.subscribe("from_a.puba.*") for client in c]
+    for client in clients:
+        await synced(client)
+    for client in a:
+        for subject in ["puba.x", "b.x", "other.x"]:
+            await client.publish(subject, b"of a", reply="answer.here", headers={"K": "v"})
+    for client in b + c:
+        # Nobody else's: the others only import.
+        await client.publish("puba.y", b"not of a")
+    for client in clients:
+        await synced(client)
+    for client in clients:
+        await synced(client)
+
+    async def got(sub):
+        msgs = [await next_of(sub) for _ in range(sub.pending_msgs)]
+        assert all(m.headers == {"K": "v"} and m.reply == "answer.here" for m in msgs if m.data == b"of a"), msgs
+        return sorted((m.subject, m.data) for m in msgs)
+
+    own = [("puba.y", b"not of a")] * 2
+    for sub in subs[:2]:
+        assert await got(sub) == [("b.x", b"of a")] * 2 + own
+    for sub in subs[2:]:
+        assert await got(sub) == [("from_a.puba.x", b"of a")] * 2 + own
+    for sub in prefixed:
+        assert await got(sub) == [("from_a.puba.x", b"of a")] * 2
+    await close(*clients)
+
+
+async def accounts_services():
+    a, b, c = [await of_account(name) for name in "abc"]
+    none = nats.errors.NoRespondersError
+    for client in b:
+        await raises(none, client.request("q.b", b"x", timeout=WAIT))
+    asked = await responder(a[0], "q.b")
+    await responder(a[1], "pubq.>")
+    local = await c[0].subscribe("Q")
+    await synced(c[0])
+    for n in range(20):
+        for client in b:
+            assert (await client.request("q.b", b"ab", timeout=WAIT)).data == b"ba"
+            assert (await client.request("q.b", b"cd", timeout=WAIT, old_style=True)).data == b"dc"
+        for client in c:
+            assert (await client.request("Q", b"ef", timeout=WAIT)).data == b"fe"
+    # The account that asks sees its own requests.
+    assert local.pending_msgs == 40, local.pending_msgs
+    # What is not imported is not there.
+    for client, subject in [(b[0], "pubq.C"), (b[1], "Q"), (c[0], "q.b"), (c[1], "pubq.C")]:
+        await raises(none, client.request(subject, b"x", timeout=WAIT))
+    await asked.unsubscribe()
+    await synced(a[0])
+    for client in b:
+        await raises(none, client.request("q.b", b"x", timeout=WAIT))
+    await close(*a, *b, *c)
+
+
+async def accounts_queue_groups():
+    a, b = [await of_account(name, 3) for name in "ab"]
+    members = [await client.subscribe("b.q", queue="workers") for client in a[:2] + b[:2]]
+    others = [await client.subscribe("b.*", queue="others") for client in b]
+    plain = await b[2].subscribe("b.q")
+    clients = a + b
+    for client in clients:
+        await synced(client)
+    count = 600
+    for n in range(count):
+        await a[n % 3].publish("b.q", str(n).encode())
+    for _ in range(2):
+        for client in clients:
+            await synced(client)
+    everything = sorted(str(n).encode() for n in range(count))
+    for group in [members, others, [plain]]:
+        got = [(await next_of(sub)).data for sub in group for _ in range(sub.pending_msgs)]
+        assert sorted(got) == everything, f"{len(got)} of {count}"
+    assert all(sub.delivered > 0 for sub in members), [sub.delivered for sub in members]
+    await close(*clients)
+
+
+async def accounts_no_auth_user():
+    nobody = await connect(ACCOUNTS)
+    a, c = [await of_account(name) for name in "ac"]
+    heard, renamed = await a[0].subscribe("puba.n"), await c[0].subscribe("from_a.>")
+    for client in a + c:
+        await synced(client)
+    await nobody.publish("puba.n", b"hello")
+    assert (await next_of(heard)).data == b"hello"
+    assert (await next_of(renamed)).subject == "from_a.puba.n"
+    await close(nobody, *a, *c)
+
+
 async def raises(kind, awaitable):
     try:
         await awaitable
@@ -553,6 +653,10 @@ async def main():
         authentication_errors,
         permissions,
         reconnect,
+        accounts_streams,
+        accounts_services,
+        accounts_queue_groups,
+        accounts_no_auth_user,
     ]
     failed = 0
     for check in checks:

@@ -2,6 +2,7 @@
 //! what the checks share is in `support`.
 
 mod access;
+mod accounts;
 mod messages;
 mod support;
 
@@ -63,6 +64,10 @@ async fn run() -> bool {
         access::authentication_errors
         access::permissions
         access::reconnect
+        accounts::accounts_streams
+        accounts::accounts_services
+        accounts::accounts_queue_groups
+        accounts::accounts_no_auth_user
     }
     failed
 }
