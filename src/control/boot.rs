@@ -32,9 +32,6 @@ use super::signals::{self, Event};
 use super::snapshots::Snapshots;
 use super::{tls, workers};
 
-/// How much longer clients may take to say CONNECT than their TLS handshake.
-const AUTH_AFTER_TLS_MS: u64 = 1_000;
-
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -310,7 +307,7 @@ pub fn snapshot(
         limits: config.limits.clone(),
         info,
         tls,
-        auth_timeout_ms: auth_timeout_ms(config),
+        auth_timeout_ms: auth::timeout_ms(config),
         trace: config.log.trace,
         traced_bytes_max: config.log.traced_bytes_max,
     })
@@ -325,14 +322,6 @@ fn server_of(config: &Config, info: &Info) -> ServerId {
         version: info.version.clone(),
         ..ServerId::default()
     }
-}
-
-/// With TLS one second more than a handshake may take, as in the oracle.
-fn auth_timeout_ms(config: &Config) -> u64 {
-    let default = config.tls.as_ref().map_or(auth::TIMEOUT_MS, |tls| {
-        tls.timeout_ms.saturating_add(AUTH_AFTER_TLS_MS)
-    });
-    config.authorization.timeout_ms.unwrap_or(default)
 }
 
 fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {

@@ -52,6 +52,7 @@ impl Client {
             nonce: &self.nonce,
             ip: self.ip,
             id: self.id,
+            certificate: self.certificate(),
         }
     }
 

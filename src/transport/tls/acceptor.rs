@@ -97,6 +97,7 @@ impl Acceptor {
         let mut config = builder.with_cert_resolver(Arc::new(choice));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 1;
+        config.ignore_client_order = true;
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(other)?;
         Ok(Acceptor {
             config: Arc::new(config),
@@ -139,6 +140,8 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
 
 fn provider(options: &Options<'_>) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
+    // The cheapest comes first, as in the oracle.
+    provider.cipher_suites.sort_by_key(|suite| !suite_name(suite.suite()).contains("AES_128"));
     if let Some(names) = options.suites {
         provider.cipher_suites.retain(|suite| {
             matches!(suite, SupportedCipherSuite::Tls13(_))
