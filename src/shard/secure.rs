@@ -347,6 +347,7 @@ impl<R: Ring> Shard<R> {
             return;
         };
         let greet = !std::mem::replace(&mut secure.greeted, true);
+        secure.ended = codec.has_ended();
         let (version, suite) = codec.agreed();
         secure.stage = Stage::Open(codec);
         let label = connection.client.label();

@@ -166,7 +166,7 @@ pub struct Codec {
     rest: Vec<u8>,
     /// What rustls has to say of itself: handshakes, alerts, tickets, key updates.
     ready: Vec<u8>,
-    closed: bool,
+    ended: bool,
 }
 
 impl fmt::Debug for Codec {
@@ -184,7 +184,7 @@ impl Codec {
             connection: UnbufferedServerConnection::new(acceptor.config())?,
             rest: Vec::new(),
             ready: Vec::new(),
-            closed: false,
+            ended: false,
         })
     }
 
@@ -215,7 +215,7 @@ impl Codec {
                 }
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.ready),
                 Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-                Ok(ConnectionState::PeerClosed) => self.closed = true,
+                Ok(ConnectionState::PeerClosed) => self.ended = true,
                 Ok(_) => last = true,
                 // Called again, it first gives its alert.
                 Err(error) => last = fault.replace(error).is_some(),
@@ -228,12 +228,12 @@ impl Codec {
         if let Some(fault) = fault {
             return Err(fault.into());
         }
-        if at < records.len() && !self.closed {
+        if at < records.len() && !self.ended {
             self.rest.extend_from_slice(&records[at..]);
         } else if self.rest.capacity() > KEEP_BYTES {
             self.rest = Vec::new();
         }
-        Ok(self.closed)
+        Ok(self.ended)
     }
 
     /// Seals this plain text into `out`, which is at least [`sealed_bytes_max`] long, and returns how many bytes it took.
@@ -254,7 +254,7 @@ impl Codec {
                 }
                 ConnectionState::EncodeTlsData(data) => encode(data, &mut self.ready),
                 ConnectionState::TransmitTlsData(sent) => sent.done(),
-                ConnectionState::PeerClosed => self.closed = true,
+                ConnectionState::PeerClosed => self.ended = true,
                 _ => return Err(worn_out()),
             }
         }
@@ -269,6 +269,11 @@ impl Codec {
                 self.ready.extend_from_slice(&alert[..len]);
             }
         }
+    }
+
+    /// Whether the peer has said that it says no more.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether there is something that must be sent before anything is sealed.
