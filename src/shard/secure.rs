@@ -213,28 +213,43 @@ impl<R: Ring> Shard<R> {
                 let awaited = *awaited;
                 self.first_bytes(conn, awaited, bytes);
             }
-            Stage::Away => self.keep_early(conn, bytes),
-            Stage::Handshaking(_) => {
-                if let Stage::Handshaking(handshake) =
-                    std::mem::replace(&mut secure.stage, Stage::Away)
-                {
-                    self.send_away(conn, handshake, bytes);
-                }
-            }
+            Stage::Away => drop(self.keep_early(conn, bytes)),
+            Stage::Handshaking(_) => self.advance(conn, bytes),
             Stage::Failed(_) => {}
         }
     }
 
-    fn keep_early(&mut self, conn: ConnId, bytes: &[u8]) {
+    /// False where it was too much: the connection has gone.
+    fn keep_early(&mut self, conn: ConnId, bytes: &[u8]) -> bool {
         let connection = self.connections.get(conn);
         let Some(secure) = &mut connection.secure else {
-            return;
+            return false;
         };
         if secure.early.len() + bytes.len() > EARLY_BYTES_MAX {
             log::debug!("{} - too much before its time", connection.client.label());
-            return self.close_now(conn, CloseReason::TlsHandshakeFailure);
+            self.close_now(conn, CloseReason::TlsHandshakeFailure);
+            return false;
         }
         secure.early.extend_from_slice(bytes);
+        true
+    }
+
+    /// Gives a handshake and bytes for it to a worker, once a record is whole. The connection rests meanwhile.
+    fn advance(&mut self, conn: ConnId, bytes: &[u8]) {
+        if !self.keep_early(conn, bytes) {
+            return;
+        }
+        let Some(secure) = &mut self.connections.get(conn).secure else {
+            return;
+        };
+        let stage = std::mem::replace(&mut secure.stage, Stage::Away);
+        match stage {
+            Stage::Handshaking(handshake) if handshake.has_record(&secure.early) => {
+                let bytes = std::mem::take(&mut secure.early);
+                self.send_away(conn, handshake, bytes);
+            }
+            stage => secure.stage = stage,
+        }
     }
 
     /// The first byte says whether it is TLS.
@@ -246,7 +261,8 @@ impl<R: Ring> Shard<R> {
         }
         // Plain text that has not left yet must not be overtaken by records.
         if self.broker.peer(conn).outbox.pending_bytes() > 0 {
-            return self.keep_early(conn, bytes);
+            self.keep_early(conn, bytes);
+            return;
         }
         let now_ms = self.context.now_ms;
         let connection = self.connections.get(conn);
@@ -268,7 +284,12 @@ impl<R: Ring> Shard<R> {
             false => Err(Fault::NotTls),
         };
         match begun {
-            Ok(handshake) => self.send_away(conn, Box::new(handshake), bytes),
+            Ok(handshake) => {
+                if let Some(secure) = &mut self.connections.get(conn).secure {
+                    secure.stage = Stage::Handshaking(Box::new(handshake));
+                }
+                self.advance(conn, bytes);
+            }
             Err(fault) => {
                 log::debug!("{label} - TLS handshake error: {fault}");
                 self.close_now(conn, CloseReason::TlsHandshakeFailure);
@@ -276,17 +297,13 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Gives a handshake and bytes for it to a worker. The connection rests meanwhile.
-    fn send_away(&mut self, conn: ConnId, handshake: Box<Handshake>, bytes: &[u8]) {
-        if let Some(secure) = &mut self.connections.get(conn).secure {
-            secure.stage = Stage::Away;
-        }
+    fn send_away(&mut self, conn: ConnId, handshake: Box<Handshake>, bytes: Vec<u8>) {
         self.park(conn, Parked::Handshaking);
         let job = Job::Tls(TlsJob {
             shard: self.index,
             conn: self.connections.wires.token(conn),
             handshake,
-            bytes: bytes.to_vec(),
+            bytes,
         });
         if self.jobs.send(job).is_err() {
             self.start_close(conn, CloseReason::ServerShutdown);

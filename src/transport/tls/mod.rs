@@ -4,7 +4,8 @@
 pub mod acceptor;
 pub mod certificate;
 #[cfg(test)]
-pub(crate) mod fixtures;
+#[path = "../../../tests/differential/pki.rs"]
+mod pki;
 #[cfg(test)]
 mod tests;
 
@@ -120,6 +121,17 @@ impl Handshake {
         &mut self.codec
     }
 
+    /// Whether these bytes end a record, so that there is something to do.
+    pub fn has_record(&self, bytes: &[u8]) -> bool {
+        let mut all = self.codec.rest.iter().chain(bytes).skip(3).map(|byte| usize::from(*byte));
+        let (Some(high), Some(low)) = (all.next(), all.next()) else {
+            return false;
+        };
+        let needed = high << 8 | low;
+        // One that is too long will be refused, whole or not.
+        needed > RECORD_BYTES_MAX + 256 || all.count() >= needed
+    }
+
     /// Goes on with these bytes.
     pub fn step(mut self: Box<Self>, bytes: &[u8]) -> Step {
         let mut scratch = Scratch::default();
@@ -159,7 +171,7 @@ pub struct Scratch {
 
 /// One connection's keys and the pieces of records it waits with.
 ///
-/// Invariant: `rest` holds no whole record; `ready` was encrypted before anything that is sealed later.
+/// Invariants: rustls is asked for nothing more once it has failed, but for what it has to say; `rest` holds no whole record; `ready` was encrypted before anything that is sealed later.
 pub struct Codec {
     connection: UnbufferedServerConnection,
     /// What has come of a record that is not whole.
@@ -167,6 +179,7 @@ pub struct Codec {
     /// What rustls has to say of itself: handshakes, alerts, tickets, key updates.
     ready: Vec<u8>,
     ended: bool,
+    failed: Option<Fault>,
 }
 
 impl fmt::Debug for Codec {
@@ -185,6 +198,7 @@ impl Codec {
             rest: Vec::new(),
             ready: Vec::new(),
             ended: false,
+            failed: None,
         })
     }
 
@@ -199,8 +213,10 @@ impl Codec {
         records.extend_from_slice(&self.rest);
         records.extend_from_slice(bytes);
         self.rest.clear();
+        if let Some(fault) = &self.failed {
+            return Err(fault.clone());
+        }
         let mut at = 0;
-        let mut fault = None;
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.connection.process_tls_records(&mut records[at..]);
@@ -217,16 +233,12 @@ impl Codec {
                 Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
                 Ok(ConnectionState::PeerClosed) => self.ended = true,
                 Ok(_) => last = true,
-                // Called again, it first gives its alert.
-                Err(error) => last = fault.replace(error).is_some(),
+                Err(error) => return Err(self.fail(error.into())),
             }
             at += discard;
             if last {
                 break;
             }
-        }
-        if let Some(fault) = fault {
-            return Err(fault.into());
         }
         if at < records.len() && !self.ended {
             self.rest.extend_from_slice(&records[at..]);
@@ -236,6 +248,19 @@ impl Codec {
         Ok(self.ended)
     }
 
+    /// Nothing more can be opened or sealed; what rustls has to say of it is ready.
+    fn fail(&mut self, fault: Fault) -> Fault {
+        while self.connection.wants_write() {
+            let status = self.connection.process_tls_records(&mut []);
+            match status.state {
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.ready),
+                _ => break,
+            }
+        }
+        self.failed = Some(fault.clone());
+        fault
+    }
+
     /// Seals this plain text into `out`, which is at least [`sealed_bytes_max`] long, and returns how many bytes it took.
     /// What [`Codec::take_ready`] has goes before it.
     ///
@@ -243,6 +268,9 @@ impl Codec {
     /// The keys are worn out: no more can be sent.
     pub fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
         debug_assert!(out.len() >= sealed_bytes_max(plain.len()));
+        if let Some(fault) = &self.failed {
+            return Err(fault.clone());
+        }
         loop {
             // What has come of a record must be shown, although there is nothing new in it.
             let UnbufferedStatus { discard, state } =
@@ -262,6 +290,9 @@ impl Codec {
 
     /// Says that nothing more will be sealed: an alert in [`Codec::take_ready`].
     pub fn close(&mut self) {
+        if self.failed.is_some() {
+            return;
+        }
         let state = self.connection.process_tls_records(&mut self.rest).state;
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
             let mut alert = [0; EXTRA_BYTES];
