@@ -46,11 +46,15 @@ type Part = Vec<(String, String)>;
 impl Subjects {
     /// Notes a user that may connect, if its name is a distinguished name.
     pub(super) fn add(&mut self, user: &Arc<str>) {
-        self.list.extend(Name::parse(user).map(|name| (Arc::clone(user), name)));
+        self.list
+            .extend(Name::parse(user).map(|name| (Arc::clone(user), name)));
     }
 
     fn find(&self, subject: &Name) -> Option<&Arc<str>> {
-        let mut same = self.list.iter().filter(|(_, name)| name.has_parts_of(subject));
+        let mut same = self
+            .list
+            .iter()
+            .filter(|(_, name)| name.has_parts_of(subject));
         let exact = same.clone().find(|(_, name)| name.equals(subject));
         exact.or_else(|| same.next()).map(|(user, _)| user)
     }
@@ -92,7 +96,12 @@ impl Name {
         for written in certificate.subject.iter().rev() {
             let part: Option<Part> = written
                 .iter()
-                .map(|attribute| Some((type_name(&attribute.oid)?.to_owned(), attribute.value.clone())))
+                .map(|attribute| {
+                    Some((
+                        type_name(&attribute.oid)?.to_owned(),
+                        attribute.value.clone(),
+                    ))
+                })
                 .collect();
             parts.push(part?);
         }
@@ -125,7 +134,11 @@ impl Name {
 
     fn equals(&self, other: &Name) -> bool {
         self.parts.len() == other.parts.len()
-            && self.parts.iter().zip(&other.parts).all(|(a, b)| same_part(a, b))
+            && self
+                .parts
+                .iter()
+                .zip(&other.parts)
+                .all(|(a, b)| same_part(a, b))
     }
 
     /// The same parts in any order.
@@ -195,7 +208,9 @@ fn written(certificate: &PeerCertificate) -> String {
             true => values.len().saturating_sub(1),
             false => 0,
         };
-        let written = values[skip..].iter().map(|value| format!("{name}={}", escape(value)));
+        let written = values[skip..]
+            .iter()
+            .map(|value| format!("{name}={}", escape(value)));
         let written: Vec<String> = written.collect();
         (!written.is_empty()).then(|| written.join("+"))
     });

@@ -19,7 +19,9 @@ fn subject(text: &str) -> Vec<Vec<Attribute>> {
         }
     };
     let parts = text.split('/').filter(|part| !part.is_empty());
-    parts.map(|part| part.split('+').map(attribute).collect()).collect()
+    parts
+        .map(|part| part.split('+').map(attribute).collect())
+        .collect()
 }
 
 fn certificate(text: &str) -> PeerCertificate {
@@ -31,7 +33,9 @@ fn certificate(text: &str) -> PeerCertificate {
 
 fn find(certificate: &PeerCertificate, users: &[&str]) -> Option<String> {
     let mut subjects = Subjects::default();
-    users.iter().for_each(|user| subjects.add(&Arc::from(*user)));
+    users
+        .iter()
+        .for_each(|user| subjects.add(&Arc::from(*user)));
     user_of(certificate, &subjects, |name| users.contains(&name)).map(|user| user.into_owned())
 }
 
@@ -50,15 +54,24 @@ fn subjects_in_any_order() {
             ("CN=Joe Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com", true),
             ("DC=com,DC=example,O=Org,OU=Unit1,OU=Unit2,CN=Joe Q", true),
             ("cn=Joe Q,ou=Unit2,ou=Unit1,o=Org,dc=example,dc=com", true),
-            ("CN=Joe Q, OU=Unit2, OU=Unit1, O=Org, DC=example, DC=com", true),
+            (
+                "CN=Joe Q, OU=Unit2, OU=Unit1, O=Org, DC=example, DC=com",
+                true,
+            ),
             ("OU=Unit1,CN=Joe Q,OU=Unit2,DC=com,O=Org,DC=example", true),
-            ("CN=Joe\\20Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com", true),
+            (
+                "CN=Joe\\20Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com",
+                true,
+            ),
             ("CN=Joe Q,OU=Unit1+OU=Unit2,O=Org", true),
             ("CN=Joe Q,OU=Unit1+OU=Unit2,O=Org,DC=com,DC=example", true),
             ("CN=joe q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com", false),
             ("CN=Joe Q,OU=Unit1,O=Org,DC=com,DC=example", false),
             ("CN=Joe Q,OU=Unit1,OU=Unit1,O=Org,DC=example,DC=com", false),
-            ("2.5.4.3=Joe Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com", false),
+            (
+                "2.5.4.3=Joe Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com",
+                false,
+            ),
             ("Joe Q", false),
             ("CN=Joe Q", false),
         ],
@@ -107,7 +120,11 @@ fn attributes_without_a_name() {
     // `UID` makes the subject one that is found in the oracle's own spelling only.
     check(
         "O=o/CN=c/0.9.2342.19200300.100.1.1=u",
-        &[("CN=c,O=o", true), ("O=o,CN=c", false), ("UID=u,CN=c,O=o", false)],
+        &[
+            ("CN=c,O=o", true),
+            ("O=o,CN=c", false),
+            ("UID=u,CN=c,O=o", false),
+        ],
     );
     check(
         "CN=x/SERIALNUMBER=1/POSTALCODE=2/STREET=s/ST=t/L=l/OU=u/O=o/C=US/OU=u2/1.2.3=z",
@@ -128,7 +145,10 @@ fn alternative_names_come_first() {
         ..certificate("CN=upper")
     };
     let table: &[(&[&str], Option<&str>)] = &[
-        (&["b@x.org", "n1.example", "A@x.org", "CN=upper"], Some("A@x.org")),
+        (
+            &["b@x.org", "n1.example", "A@x.org", "CN=upper"],
+            Some("A@x.org"),
+        ),
         (&["a@x.org", "CN=upper"], Some("CN=upper")),
         (&["urn:z", "N2.example"], Some("N2.example")),
         (&["n2.example", "CN=upper"], Some("CN=upper")),

@@ -58,7 +58,9 @@ const AFTER_TLS_MS: u64 = 1_000;
 /// How long clients may take to say CONNECT, and services to say who they are, milliseconds.
 pub fn timeout_ms(config: &Config) -> u64 {
     let tls = config.tls.as_ref();
-    let default = tls.map_or(TIMEOUT_MS, |tls| tls.timeout_ms.saturating_add(AFTER_TLS_MS));
+    let default = tls.map_or(TIMEOUT_MS, |tls| {
+        tls.timeout_ms.saturating_add(AFTER_TLS_MS)
+    });
     config.authorization.timeout_ms.unwrap_or(default)
 }
 

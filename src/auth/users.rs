@@ -180,13 +180,19 @@ impl Users {
         let Some(certificate) = visitor.certificate else {
             return Denial::new(visitor.connect, DenialReason::NoCertificate).into();
         };
-        let may_come = |name: &str| self.by_name.get(name).is_some_and(|user| user.allows_standard);
+        let may_come = |name: &str| {
+            self.by_name
+                .get(name)
+                .is_some_and(|user| user.allows_standard)
+        };
         let name = certificate::user_of(certificate, subjects, may_come);
         match name.and_then(|name| self.by_name.get(&*name)) {
             Some(user) => {
                 let claimed = &visitor.connect.user;
                 if !claimed.is_empty() {
-                    log::warn!("User {claimed:?} found in connect proto, but user required from cert");
+                    log::warn!(
+                        "User {claimed:?} found in connect proto, but user required from cert"
+                    );
                 }
                 user.begin(visitor)
             }
@@ -228,7 +234,10 @@ fn certificates(config: &Config, by_name: &ByName) -> Option<Subjects> {
     (maps && !by_name.is_empty()).then(|| {
         let mut subjects = Subjects::default();
         // In the order of the names, so that it is always the same one that is found.
-        let mut users: Vec<&User> = by_name.values().filter(|user| user.allows_standard).collect();
+        let mut users: Vec<&User> = by_name
+            .values()
+            .filter(|user| user.allows_standard)
+            .collect();
         users.sort_by_key(|user| &user.name);
         users.iter().for_each(|user| subjects.add(&user.name));
         subjects

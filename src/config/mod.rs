@@ -25,6 +25,8 @@ mod start;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+#[cfg(test)]
+mod tls_tests;
 mod value;
 
 use std::collections::BTreeMap;

@@ -52,7 +52,9 @@ pub fn announce(config: &Config) {
         false => log::info!("TLS required for client connections"),
     }
     if first {
-        log::warn!("Clients that are not using \"TLS Handshake First\" option will fail to connect");
+        log::warn!(
+            "Clients that are not using \"TLS Handshake First\" option will fail to connect"
+        );
     }
 }
 
@@ -126,7 +128,10 @@ fn placed(tls: &Tls, problem: Problem) -> ConfigError {
 }
 
 fn unusable(file: &FilePlace, why: &str) -> ConfigError {
-    error(&file.at, format!("{} cannot be used: {why}", shown(&file.path)))
+    error(
+        &file.at,
+        format!("{} cannot be used: {why}", shown(&file.path)),
+    )
 }
 
 fn error(at: &Position, text: impl Into<String>) -> ConfigError {

@@ -7,6 +7,7 @@ use slab::Slab;
 
 use crate::broker::effect::{CloseReason, ConnId};
 use crate::session::client::Client;
+use crate::session::secure::TlsPort;
 
 use super::ring::Token;
 use super::secure::Secure;
@@ -60,6 +61,18 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Whether other keys are pinned now than were, and its own is none of them.
+    pub fn is_unpinned(&self, now: Option<&TlsPort>, was: Option<&TlsPort>) -> bool {
+        let Some(now) = now else {
+            return false;
+        };
+        let same = was.is_some_and(|was| was.acceptor.pins_as(&now.acceptor));
+        !same
+            && self.secure.as_deref().is_none_or(Secure::is_open)
+            && !self.client.is_internal()
+            && !now.acceptor.is_pinned(self.client.certificate())
+    }
+
     /// Since when records are with the kernel.
     pub fn sealed_since_ms(&self) -> Option<u64> {
         let secure = self.secure.as_deref();

@@ -194,7 +194,11 @@ impl<R: Ring> Shard<R> {
         if connection.parked.is_some() || connection.closing.is_some() {
             return;
         }
-        if connection.secure.as_ref().is_some_and(|tls| tls.has_ended()) {
+        if connection
+            .secure
+            .as_ref()
+            .is_some_and(|tls| tls.has_ended())
+        {
             return self.start_close(conn, CloseReason::ClientClosed);
         }
         match connection.receiving {

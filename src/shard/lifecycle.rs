@@ -121,7 +121,7 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connections.try_get(conn) else {
             return;
         };
-        let lost = connection.secure.as_ref().is_some_and(|tls| tls.has_failed());
+        let lost = connection.secure.as_ref().is_some_and(|tls| tls.is_mute());
         if let Some((reason, _)) = connection.closing
             && (lost || self.broker.peer(conn).outbox.pending_bytes() == 0)
             && self.may_go(conn)
@@ -234,7 +234,11 @@ impl<R: Ring> Shard<R> {
             && connection.closing.is_none()
             && connection.due_ms() <= now_ms
         {
-            if connection.secure.as_ref().is_some_and(|tls| tls.due_ms().is_some()) {
+            if connection
+                .secure
+                .as_ref()
+                .is_some_and(|tls| tls.due_ms().is_some())
+            {
                 self.secure_is_due(conn);
                 return self.schedule(conn);
             }

@@ -89,7 +89,7 @@ impl TlsJob {
 impl Secure {
     /// When [`Shard::secure_is_due`] is to be called; `None` once the session has the connection to itself.
     pub fn due_ms(&self) -> Option<u64> {
-        (!matches!(self.stage, Stage::Open(_))).then_some(self.due_ms)
+        (!self.is_open()).then_some(self.due_ms)
     }
 
     /// Since when records are with the kernel.
@@ -102,9 +102,14 @@ impl Secure {
         self.ended
     }
 
-    /// Whether nothing that waits in the outbox can be sent any more.
-    pub fn has_failed(&self) -> bool {
-        matches!(self.stage, Stage::Failed(_))
+    /// Whether the handshake is done.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Whether nothing that waits in the outbox can be sent now: if the connection closes, it is lost.
+    pub fn is_mute(&self) -> bool {
+        !matches!(self.stage, Stage::Waiting(_) | Stage::Open(_))
     }
 
     /// What is left when the connection is gone.
@@ -152,7 +157,11 @@ impl<R: Ring> Shard<R> {
     /// Whether there may be one more handshake; if not, the connection is closed.
     fn admit_handshake(&mut self, conn: ConnId, rate_max: u64) -> bool {
         let now_ms = self.context.now_ms;
-        let unix_ms = self.context.start_unix_ms.cast_unsigned().wrapping_add(now_ms);
+        let unix_ms = self
+            .context
+            .start_unix_ms
+            .cast_unsigned()
+            .wrapping_add(now_ms);
         if rate_max == 0 || self.node.handshakes.allow(unix_ms, rate_max) {
             return true;
         }
@@ -173,7 +182,11 @@ impl<R: Ring> Shard<R> {
         match secure.stage {
             Stage::Waiting(Awaited::First) => {
                 let either = secure.port.allow_plain;
-                let awaited = if either { Awaited::Either } else { Awaited::Tls };
+                let awaited = if either {
+                    Awaited::Either
+                } else {
+                    Awaited::Tls
+                };
                 secure.stage = Stage::Waiting(awaited);
                 secure.greeted = true;
                 secure.due_ms = now_ms.saturating_add(secure.port.timeout_ms);
@@ -331,7 +344,10 @@ impl<R: Ring> Shard<R> {
             }
             Step::Failed(codec, fault) => {
                 secure.stage = Stage::Failed(codec);
-                log::error!("{} - TLS handshake error: {fault}", connection.client.label());
+                log::error!(
+                    "{} - TLS handshake error: {fault}",
+                    connection.client.label()
+                );
                 return self.start_close(conn, CloseReason::TlsHandshakeFailure);
             }
             Step::Done(secured) => self.is_open(conn, *secured),
@@ -515,7 +531,10 @@ impl<R: Ring> Shard<R> {
         if connection.closing.is_some() || self.broker.peer(conn).outbox.pending_bytes() > 0 {
             return;
         }
-        let early = connection.secure.as_mut().map(|secure| std::mem::take(&mut secure.early));
+        let early = connection
+            .secure
+            .as_mut()
+            .map(|secure| std::mem::take(&mut secure.early));
         if let Some(early) = early.filter(|early| !early.is_empty()) {
             self.received_secure(conn, &early);
         }
@@ -589,10 +608,12 @@ impl Rate {
         let now_ms = now_ms & (u64::MAX >> Rate::COUNT_BITS);
         let before = self.second.fetch_update(Relaxed, Relaxed, |second| {
             let (began_ms, count) = (second >> Rate::COUNT_BITS, second & Rate::COUNT_MASK);
-            Some(match now_ms.wrapping_sub(began_ms) < Rate::SECOND_MS && count > 0 {
-                true => began_ms << Rate::COUNT_BITS | (count + 1).min(Rate::COUNT_MASK),
-                false => now_ms << Rate::COUNT_BITS | 1,
-            })
+            Some(
+                match now_ms.wrapping_sub(began_ms) < Rate::SECOND_MS && count > 0 {
+                    true => began_ms << Rate::COUNT_BITS | (count + 1).min(Rate::COUNT_MASK),
+                    false => now_ms << Rate::COUNT_BITS | 1,
+                },
+            )
         });
         let second = before.unwrap_or_default();
         let is_same = now_ms.wrapping_sub(second >> Rate::COUNT_BITS) < Rate::SECOND_MS;

@@ -109,9 +109,7 @@ impl Maker {
             SanType::URI("spiffe://x.org/joe".try_into().expect("ASCII")),
         ];
         let mut mail = client(&[]);
-        mail.subject_alt_names = vec![SanType::Rfc822Name(
-            "only@x.org".try_into().expect("ASCII"),
-        )];
+        mail.subject_alt_names = vec![SanType::Rfc822Name("only@x.org".try_into().expect("ASCII"))];
         let mut for_servers = joe();
         for_servers.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let mut early = joe();
@@ -121,7 +119,11 @@ impl Maker {
             (org.clone(), "Org"),
             (DnType::CommonName, "joe"),
         ]);
-        let odd = client(&[(uid, "u1"), (org.clone(), "Org"), (DnType::CommonName, "joe")]);
+        let odd = client(&[
+            (uid, "u1"),
+            (org.clone(), "Org"),
+            (DnType::CommonName, "joe"),
+        ]);
         self.add("names", names, p256(), ca, &[]);
         self.add("mail", mail, p256(), ca, &[]);
         self.add("dc", dc, p256(), ca, &[]);
@@ -146,7 +148,9 @@ impl Maker {
     ) {
         let certificate = params.signed_by(&key, issuer).expect("a certificate");
         let chain = certificate.pem();
-        let chain = above.iter().fold(chain, |chain, above| chain + &above.pem());
+        let chain = above
+            .iter()
+            .fold(chain, |chain, above| chain + &above.pem());
         self.insert(name, chain, certificate.der().to_vec(), &key);
     }
 

@@ -16,7 +16,8 @@
 //!
 //! What came of the handshake stands in the transcript: version and the server's certificate by its name, or who ended it.
 //! A configuration may name the files NAME.pem and NAME.key of [`pki`](crate::pki); `$pin(NAME)` is the pin of a key,
-//! `$pem(NAME)` a certificate.
+//! `$pem(NAME)`
+//! and `$key(NAME)` are what stands in the files.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -185,10 +186,14 @@ pub fn connect(
 
 /// Who ended a handshake. Alerts are not compared: the two do not always give the same.
 fn outcome(error: &io::Error) -> Option<String> {
-    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
     match (inner, error.kind()) {
         (Some(rustls::Error::AlertReceived(_)), _) => Some("<tls refused>".to_owned()),
-        (Some(rustls::Error::InvalidMessage(_)), _) => Some("<tls answered in plain text>".to_owned()),
+        (Some(rustls::Error::InvalidMessage(_)), _) => {
+            Some("<tls answered in plain text>".to_owned())
+        }
         (Some(error), _) => Some(format!("<tls not trusted: {error}>")),
         (None, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
             Some("<tls refused>".to_owned())
@@ -251,6 +256,7 @@ impl Write for Stream {
 pub fn with_marks(text: &str) -> Result<String, String> {
     let expanded = marks::expand(text.as_bytes(), &mut |word, name| match word {
         "pin" => Ok(Some(identity(name)?.pin.clone().into_bytes())),
+        "key" => Ok(Some(identity(name)?.key.clone().into_bytes())),
         "pem" => Ok(Some(identity(name)?.chain.clone().into_bytes())),
         _ => Ok(None),
     });
@@ -275,7 +281,9 @@ pub fn write_named(text: &str, directory: &Path) -> Result<(), String> {
 }
 
 fn identity(name: &str) -> Result<&'static crate::pki::Identity, String> {
-    identities().get(name).ok_or_else(|| format!("no certificate {name}"))
+    identities()
+        .get(name)
+        .ok_or_else(|| format!("no certificate {name}"))
 }
 
 /// Trusts every server.

@@ -112,13 +112,17 @@ fn setting(schema: &mut Schema<'_>, field: Field<'_>, tls: &mut Tls) {
         }
         "verify_cert_and_check_known_urls" => {
             if schema.boolean(field) == Some(true) {
-                let text = format!("{:?} is for clusters and gateways, not for clients", field.name);
+                let text = format!(
+                    "{:?} is for clusters and gateways, not for clients",
+                    field.name
+                );
                 schema.error(field.at, text);
             }
         }
         "insecure" => {
             if schema.boolean(field) == Some(true) {
-                let text = "\"insecure\" changes nothing here: it is for TLS that this server begins";
+                let text =
+                    "\"insecure\" changes nothing here: it is for TLS that this server begins";
                 schema.hint(field.at, text.to_owned());
             }
         }
@@ -135,7 +139,10 @@ fn setting(schema: &mut Schema<'_>, field: Field<'_>, tls: &mut Tls) {
         "connection_rate_limit" => {
             tls.rate_max = schema.integer(field).unwrap_or(0).max(0).unsigned_abs();
         }
-        "cert_store" | "cert_match" | "cert_match_by" | "cert_match_skip_invalid"
+        "cert_store"
+        | "cert_match"
+        | "cert_match_by"
+        | "cert_match_skip_invalid"
         | "ca_certs_match" => {
             let text = format!("{:?} has no meaning here: it is for Windows", field.name);
             schema.error(field.at, text);
@@ -190,7 +197,10 @@ fn pair(schema: &mut Schema<'_>, item: Field<'_>) -> Option<CertificateFiles> {
         }
     }
     let (Some(certificate), Some(key)) = (certificate, key) else {
-        let text = format!("each of {:?} needs \"cert_file\" and \"key_file\"", item.name);
+        let text = format!(
+            "each of {:?} needs \"cert_file\" and \"key_file\"",
+            item.name
+        );
         schema.error(item.at, text);
         return None;
     };
@@ -226,7 +236,10 @@ fn handshake_first(schema: &mut Schema<'_>, field: Field<'_>) -> HandshakeFirst 
                 silent_ms: duration::to_ms(nanoseconds).max(1).unsigned_abs(),
             },
             None => {
-                let text = format!("{:?} must be true, false, \"auto\" or a duration", field.name);
+                let text = format!(
+                    "{:?} must be true, false, \"auto\" or a duration",
+                    field.name
+                );
                 schema.error(field.at, text);
                 HandshakeFirst::No
             }
@@ -239,7 +252,10 @@ fn version_min(schema: &mut Schema<'_>, field: Field<'_>) -> TlsVersion {
         Some("1.2") => TlsVersion::Tls12,
         Some("1.3") => TlsVersion::Tls13,
         Some(text @ ("1.0" | "1.1")) => {
-            let text = format!("TLS {text} is not available: {:?} is \"1.2\" or \"1.3\"", field.name);
+            let text = format!(
+                "TLS {text} is not available: {:?} is \"1.2\" or \"1.3\"",
+                field.name
+            );
             schema.error(field.at, text);
             TlsVersion::Tls12
         }

@@ -10,7 +10,8 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+    WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
@@ -109,11 +110,20 @@ impl Acceptor {
         Arc::clone(&self.config)
     }
 
+    /// Whether the key of this certificate may come in; without one only where none is pinned.
+    pub fn is_pinned(&self, certificate: Option<&PeerCertificate>) -> bool {
+        self.pinned.is_empty()
+            || certificate.is_some_and(|known| self.pinned.contains(&known.key_sha256))
+    }
+
+    /// Whether another one pins the same keys.
+    pub fn pins_as(&self, other: &Acceptor) -> bool {
+        self.pinned == other.pinned
+    }
+
     /// What rustls does not look at: pinned keys, and certificates of sessions that are taken up again.
     pub(super) fn admits(&self, certificate: Option<&PeerCertificate>) -> Result<(), Fault> {
-        if !self.pinned.is_empty()
-            && !certificate.is_some_and(|known| self.pinned.contains(&known.key_sha256))
-        {
+        if !self.is_pinned(certificate) {
             return Err(Fault::NotPinned);
         }
         let now = self.config.time_provider.current_time();
@@ -141,7 +151,9 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
 fn provider(options: &Options<'_>) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     // The cheapest comes first, as in the oracle.
-    provider.cipher_suites.sort_by_key(|suite| !suite_name(suite.suite()).contains("AES_128"));
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| !suite_name(suite.suite()).contains("AES_128"));
     if let Some(names) = options.suites {
         provider.cipher_suites.retain(|suite| {
             matches!(suite, SupportedCipherSuite::Tls13(_))
@@ -210,7 +222,9 @@ impl Choice {
     }
 
     fn suits(&self, certified: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
-        let named = hello.server_name().is_none_or(|name| is_for(certified, name));
+        let named = hello
+            .server_name()
+            .is_none_or(|name| is_for(certified, name));
         let signs = certified.key.choose_scheme(hello.signature_schemes());
         named && signs.is_some() && self.has_suite(certified, hello)
     }
@@ -218,7 +232,10 @@ impl Choice {
     /// Suites of TLS 1.2 are for one kind of key.
     fn has_suite(&self, certified: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
         let offered = hello.cipher_suites();
-        let mut common = self.suites.iter().filter(|suite| offered.contains(&suite.suite()));
+        let mut common = self
+            .suites
+            .iter()
+            .filter(|suite| offered.contains(&suite.suite()));
         common.any(|suite| match suite {
             SupportedCipherSuite::Tls13(_) => true,
             SupportedCipherSuite::Tls12(suite) => certified.key.choose_scheme(suite.sign).is_some(),

@@ -78,7 +78,9 @@ fn subject(certificate: &X509Certificate<'_>) -> Vec<Vec<Attribute>> {
 fn text(value: &Any<'_>) -> Option<String> {
     if value.tag() == Tag::BmpString {
         let units = value.data.chunks_exact(2);
-        let units: Vec<u16> = units.map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+        let units: Vec<u16> = units
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect();
         return String::from_utf16(&units).ok();
     }
     std::str::from_utf8(value.data).ok().map(str::to_owned)

@@ -123,7 +123,13 @@ impl Handshake {
 
     /// Whether these bytes end a record, so that there is something to do.
     pub fn has_record(&self, bytes: &[u8]) -> bool {
-        let mut all = self.codec.rest.iter().chain(bytes).skip(3).map(|byte| usize::from(*byte));
+        let mut all = self
+            .codec
+            .rest
+            .iter()
+            .chain(bytes)
+            .skip(3)
+            .map(|byte| usize::from(*byte));
         let (Some(high), Some(low)) = (all.next(), all.next()) else {
             return false;
         };
@@ -331,7 +337,10 @@ impl Codec {
             _ => "unknown",
         };
         let suite = self.connection.negotiated_cipher_suite();
-        (version, suite.map_or("unknown", |suite| suite_name(suite.suite())))
+        (
+            version,
+            suite.map_or("unknown", |suite| suite_name(suite.suite())),
+        )
     }
 }
 

@@ -275,7 +275,10 @@ fn records_are_not_longer_than_said() {
             .codec;
         for len in [1, 16_384, 16_385, 65_280] {
             let plain = bytes(len);
-            assert!(sealed(&mut codec, &plain).len() <= sealed_bytes_max(len), "{len}");
+            assert!(
+                sealed(&mut codec, &plain).len() <= sealed_bytes_max(len),
+                "{len}"
+            );
         }
     }
 }
@@ -290,7 +293,10 @@ fn keys_are_renewed() {
         client.refresh_traffic_keys().unwrap();
         let there = says(&mut client, b"there");
         let mut pieces = Pieces(vec![round + 1, 40], 0);
-        assert_eq!(opened(&mut codec, &there, &mut pieces), Ok(b"there".to_vec()));
+        assert_eq!(
+            opened(&mut codec, &there, &mut pieces),
+            Ok(b"there".to_vec())
+        );
         let back = sealed(&mut codec, b"back");
         assert_eq!(hears(&mut client, &back), Ok(b"back".to_vec()));
     }
@@ -314,7 +320,10 @@ fn either_side_ends() {
         let alert = ready(&mut codec);
         assert_eq!(hears(&mut first, &alert), Ok(Vec::new()));
         let mut end = [0; 1];
-        assert_eq!(std::io::Read::read(&mut first.reader(), &mut end).unwrap(), 0);
+        assert_eq!(
+            std::io::Read::read(&mut first.reader(), &mut end).unwrap(),
+            0
+        );
     }
 }
 
@@ -368,14 +377,22 @@ fn a_certificate_that_expired_since() {
 
 #[test]
 fn clients_that_are_not_let_in() {
-    let pin = |name: &str| PeerCertificate::parse(&identities()[name].der).unwrap().key_sha256;
+    let pin = |name: &str| {
+        PeerCertificate::parse(&identities()[name].der)
+            .unwrap()
+            .key_sha256
+    };
     let pinned = try_acceptor(&[pair("server")], true, &[pin("joe")], Clock::at(NOW_S)).unwrap();
     let verifying = acceptor(true);
     let table: &[(&Arc<Acceptor>, Option<&str>, &str)] = &[
         (&verifying, Some("joe"), ""),
         (&verifying, Some("client-chained"), ""),
         (&verifying, None, "client didn't provide a certificate"),
-        (&verifying, Some("client-stray"), "invalid peer certificate: UnknownIssuer"),
+        (
+            &verifying,
+            Some("client-stray"),
+            "invalid peer certificate: UnknownIssuer",
+        ),
         (&pinned, Some("joe"), ""),
         (&pinned, Some("rsa-client"), "certificate not pinned"),
     ];
@@ -398,12 +415,17 @@ fn names_in_a_certificate() {
     assert_eq!(names.uris, ["spiffe://x.org/joe"]);
     let subject = |name: &str| -> Vec<String> {
         let attributes = parsed(name).subject.into_iter().flatten();
-        let attributes = attributes.map(|attribute| format!("{}={}", attribute.oid, attribute.value));
+        let attributes =
+            attributes.map(|attribute| format!("{}={}", attribute.oid, attribute.value));
         attributes.collect()
     };
     assert_eq!(
         subject("dc"),
-        ["0.9.2342.19200300.100.1.25=org", "2.5.4.10=Org", "2.5.4.3=joe"]
+        [
+            "0.9.2342.19200300.100.1.25=org",
+            "2.5.4.10=Org",
+            "2.5.4.3=joe"
+        ]
     );
     assert_eq!(subject("mail"), Vec::<String>::new());
     assert!(parsed("mail").subject.is_empty());
