@@ -10,6 +10,7 @@ mod registry;
 mod scan;
 mod signal;
 mod text;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -84,6 +85,7 @@ pub struct Flags {
     no_pin: Option<bool>,
     io: Option<IoChoice>,
     spin: Option<Spin>,
+    tls: tls::TlsFlags,
     signal: Option<String>,
     help: bool,
     help_tls: bool,
@@ -129,7 +131,10 @@ pub fn parse(words: &[String]) -> Invocation {
         (true, None) => {
             failure("must specify [-c, --config] option to check configuration file syntax")
         }
-        (false, _) => Invocation::Run(Box::new(flags)),
+        (false, _) => match flags.tls.check() {
+            Ok(()) => Invocation::Run(Box::new(flags)),
+            Err(problem) => failure(problem),
+        },
     }
 }
 
@@ -176,6 +181,7 @@ impl Flags {
         set_text(&mut config.authorization.user, &self.user);
         set_secret(&mut config.authorization.password, &self.password);
         set_secret(&mut config.authorization.token, &self.token);
+        self.tls.apply(config);
         self.apply_logging(config);
         self.apply_shards(config);
     }

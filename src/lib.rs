@@ -47,3 +47,4 @@ pub mod proto;
 pub mod session;
 pub mod shard;
 pub mod subject;
+pub mod transport;

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["account"],
     &["auth"],
     &["config"],
-    &["proto", "subject"],
+    &["proto", "subject", "transport"],
 ];
 
 /// Longer than this only with the reason at the top of the file: a line that begins with `//! Long because`.

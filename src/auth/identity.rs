@@ -219,6 +219,10 @@ pub enum DenialReason {
     UnknownKey,
     /// No signature, or not that of the key under the nonce.
     WrongSignature,
+    /// The client has shown no certificate, and users are known by one.
+    NoCertificate,
+    /// No user is known by its certificate.
+    UnknownCertificate,
     /// Wrong token, or none.
     WrongToken,
     /// The user may not connect this way: `allowed_connection_types`.
@@ -311,6 +315,8 @@ impl fmt::Display for DenialReason {
             DenialReason::WrongPassword => "wrong password",
             DenialReason::UnknownKey => "unknown key",
             DenialReason::WrongSignature => "no signature that verifies",
+            DenialReason::NoCertificate => "no certificate",
+            DenialReason::UnknownCertificate => "no user for this certificate",
             DenialReason::WrongToken => "wrong token",
             DenialReason::ConnectionType => "connection type not allowed",
             DenialReason::NoAuthUserBcrypt => "no_auth_user cannot have a bcrypt password",

@@ -7,6 +7,7 @@
 mod again;
 pub mod callout;
 pub mod callout_answer;
+mod certificate;
 mod connection_type;
 mod identity;
 pub mod jwt;
@@ -51,6 +52,18 @@ pub const GLOBAL_ACCOUNT: &str = "$G";
 /// `authorization { timeout }` says otherwise.
 pub const TIMEOUT_MS: u64 = 2_000;
 
+/// How much longer clients may take to say CONNECT than to make their TLS handshake. The oracle's.
+const AFTER_TLS_MS: u64 = 1_000;
+
+/// How long clients may take to say CONNECT, and services to say who they are, milliseconds.
+pub fn timeout_ms(config: &Config) -> u64 {
+    let tls = config.tls.as_ref();
+    let default = tls.map_or(TIMEOUT_MS, |tls| {
+        tls.timeout_ms.saturating_add(AFTER_TLS_MS)
+    });
+    config.authorization.timeout_ms.unwrap_or(default)
+}
+
 /// What is wrong with the part of a configuration that says who may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -72,7 +85,7 @@ impl fmt::Display for ConfigError {
 /// Decides who a client is, by what the configuration says. Immutable; shared by all shards.
 ///
 /// Methods in the order in which they are tried, the first that the configuration has and the client's credentials
-/// call for decides: nkeys (a client that names a key), users, those of accounts among them (a client that names a
+/// call for decides: nkeys (a client that names a key), with `verify_and_map` certificates and nothing else of users, users, those of accounts among them (a client that names a
 /// user, or gives nothing while there is a `no_auth_user`), the token, the single user. Without any of them everybody
 /// is let in.
 #[derive(Debug)]
@@ -88,7 +101,7 @@ impl Authenticator {
     /// Compiles the configuration. Fails with everything that is wrong with it.
     pub fn new(config: &Config) -> Result<Authenticator, Vec<ConfigError>> {
         let authorization = &config.authorization;
-        let timeout_ms = authorization.timeout_ms.unwrap_or(TIMEOUT_MS);
+        let timeout_ms = timeout_ms(config);
         let callout = authorization.callout.as_ref();
         let callout = callout.map(|written| Callout::compile(written, timeout_ms));
         Ok(Authenticator {

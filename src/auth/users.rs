@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use crate::config::{self, Config, Position};
 
 use super::callout::{CALLOUT_SUBJECT, Callout};
+use super::certificate::{self, Subjects};
 use super::identity::{Denial, DenialReason, Identity, Outcome};
 use super::jwt;
 use super::nkey::{KeyUser, Keys};
@@ -21,6 +22,8 @@ use super::{ConfigError, GLOBAL_ACCOUNT, connection_type};
 pub(super) struct Users {
     by_name: ByName,
     keys: Keys,
+    /// With `verify_and_map` users are known by certificates and by no name that a client gives.
+    certificates: Option<Subjects>,
     stand_in: StandIn,
 }
 
@@ -108,6 +111,7 @@ impl Users {
         }
         let any = !by_name.is_empty() || !keys.is_empty() || !matches!(stand_in, StandIn::Nobody);
         Ok(any.then_some(Users {
+            certificates: certificates(config, &by_name),
             by_name,
             keys,
             stand_in,
@@ -151,6 +155,9 @@ impl Users {
                 _ => return Some(self.keys.begin(visitor, &connect.nkey, None)),
             }
         }
+        if let Some(subjects) = &self.certificates {
+            return Some(self.by_certificate(visitor, subjects));
+        }
         if connect.user.is_empty() {
             let gave_something = !connect.pass.is_empty() || !connect.auth_token.is_empty();
             return match &self.stand_in {
@@ -164,6 +171,33 @@ impl Users {
             Some(user) => user.begin(visitor),
             None => Denial::new(connect, DenialReason::UnknownUser).into(),
         })
+    }
+}
+
+impl Users {
+    /// `verify_and_map`: the certificate says who the client is; a user that has a password must give it as well.
+    fn by_certificate(&self, visitor: &Visitor<'_>, subjects: &Subjects) -> Outcome {
+        let Some(certificate) = visitor.certificate else {
+            return Denial::new(visitor.connect, DenialReason::NoCertificate).into();
+        };
+        let may_come = |name: &str| {
+            self.by_name
+                .get(name)
+                .is_some_and(|user| user.allows_standard)
+        };
+        let name = certificate::user_of(certificate, subjects, may_come);
+        match name.and_then(|name| self.by_name.get(&*name)) {
+            Some(user) => {
+                let claimed = &visitor.connect.user;
+                if !claimed.is_empty() {
+                    log::warn!(
+                        "User {claimed:?} found in connect proto, but user required from cert"
+                    );
+                }
+                user.begin(visitor)
+            }
+            None => Denial::new(visitor.connect, DenialReason::UnknownCertificate).into(),
+        }
     }
 }
 
@@ -192,6 +226,22 @@ impl User {
     fn identity(&self) -> Identity {
         Identity::user(&self.name, &self.account, self.permissions.clone())
     }
+}
+
+/// `None` without `verify_and_map`, and without users: then there is nobody to be known.
+fn certificates(config: &Config, by_name: &ByName) -> Option<Subjects> {
+    let maps = config.tls.as_ref().is_some_and(|tls| tls.map);
+    (maps && !by_name.is_empty()).then(|| {
+        let mut subjects = Subjects::default();
+        // In the order of the names, so that it is always the same one that is found.
+        let mut users: Vec<&User> = by_name
+            .values()
+            .filter(|user| user.allows_standard)
+            .collect();
+        users.sort_by_key(|user| &user.name);
+        users.iter().for_each(|user| subjects.add(&user.name));
+        subjects
+    })
 }
 
 /// `closed` is where the callout stands that forbids to publish requests like the broker's own.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::proto::handshake::ConnectOptions;
+use crate::transport::PeerCertificate;
 
 /// Somebody at the door: what it said, and what the node knows of it besides.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub struct Visitor<'a> {
     pub ip: IpAddr,
     /// Its number on this node.
     pub id: u64,
+    /// What it has shown and proven in a TLS handshake.
+    pub certificate: Option<&'a PeerCertificate>,
 }
 
 impl<'a> Visitor<'a> {
@@ -25,6 +28,7 @@ impl<'a> Visitor<'a> {
             nonce: "",
             ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             id: 0,
+            certificate: None,
         }
     }
 

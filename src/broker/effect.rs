@@ -62,6 +62,8 @@ pub enum CloseReason {
     BadClientProtocol,
     /// CONNECT asked for no-responders without headers.
     NoRespondersRequiresHeaders,
+    /// No TLS where there must be, or none that can be agreed on.
+    TlsHandshakeFailure,
     /// The broker stops.
     ServerShutdown,
 }
@@ -85,6 +87,7 @@ impl CloseReason {
             CloseReason::MaxSubscriptionsExceeded => "Maximum Subscriptions Exceeded",
             CloseReason::BadClientProtocol => "Bad Client Protocol Version",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+            CloseReason::TlsHandshakeFailure => "TLS Handshake Failure",
             CloseReason::ServerShutdown => "Server Shutdown",
         }
     }

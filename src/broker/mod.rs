@@ -325,6 +325,11 @@ impl Broker {
         self.pool.trim();
     }
 
+    /// An empty chunk of the pool.
+    pub fn spare_chunk(&mut self) -> Chunk {
+        self.pool.take()
+    }
+
     /// A chunk whose connection has gone.
     pub fn chunk_done(&mut self, chunk: Chunk) {
         self.pool.give(chunk);

@@ -31,7 +31,7 @@ const POOL_CHUNKS_IDLE: usize = 16;
 
 /// A fixed block of output. Filled at the end, sent from the start.
 ///
-/// Invariant: `sent <= len <= CHUNK_BYTES - SLACK`.
+/// Invariant: `sent <= len <= CHUNK_BYTES - SLACK`, unless it was filled: then up to CHUNK_BYTES.
 #[derive(Debug)]
 pub struct Chunk {
     bytes: Box<[u8]>,
@@ -58,6 +58,12 @@ impl Chunk {
     pub fn advance(&mut self, n: usize) {
         assert!(n <= self.len - self.sent, "more sent than there was");
         self.sent += n;
+    }
+
+    /// Lets `write` fill the rest of it, to the last byte; it returns how many bytes it wrote. Nothing may be put in
+    /// behind them.
+    pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
+        self.len += write(&mut self.bytes[self.len..]);
     }
 
     /// Bytes that still fit.
@@ -359,6 +365,11 @@ impl Outbox {
         self.in_flight_bytes = chunk.unsent().len() as u32;
         self.in_flight_since_ms = now_ms;
         Some(chunk)
+    }
+
+    /// The kernel has taken a part of what stands for the chunk in flight: its time begins anew.
+    pub fn send_goes_on(&mut self, now_ms: u64) {
+        self.in_flight_since_ms = now_ms;
     }
 
     /// Takes a chunk back from the kernel, which took `sent` bytes of it.

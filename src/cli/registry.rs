@@ -48,6 +48,8 @@ pub enum Group {
     Logging,
     /// Users and tokens.
     Authorization,
+    /// TLS.
+    Tls,
     /// Help and version.
     Common,
     /// Refused for now.
@@ -58,11 +60,12 @@ pub enum Group {
 
 impl Group {
     /// All of the broker's, in the order of help.
-    pub const ALL: [Group; 6] = [
+    pub const ALL: [Group; 7] = [
         Group::Server,
         Group::Shards,
         Group::Logging,
         Group::Authorization,
+        Group::Tls,
         Group::Common,
         Group::Later,
     ];
@@ -74,6 +77,7 @@ impl Group {
             Group::Shards => "Shard Options",
             Group::Logging => "Logging Options",
             Group::Authorization => "Authorization Options",
+            Group::Tls => "TLS Options",
             Group::Common => "Common Options",
             Group::Later => "Not available yet (refused at start)",
             Group::Explain => "Options",
@@ -407,6 +411,46 @@ pub static REGISTRY: &[Flag] = &[
         default: "",
     },
     Flag {
+        names: &["--tls"],
+        value: "",
+        effect: Effect::Switch(|f, on| f.tls.on = Some(on)),
+        group: Group::Tls,
+        help: "TLS without client certificates; =false turns the file's off",
+        default: "",
+    },
+    Flag {
+        names: &["--tlscert"],
+        value: "file",
+        effect: Effect::Text(|f, text| put(&mut f.tls.certificate, text)),
+        group: Group::Tls,
+        help: "Server certificate",
+        default: "",
+    },
+    Flag {
+        names: &["--tlskey"],
+        value: "file",
+        effect: Effect::Text(|f, text| put(&mut f.tls.key, text)),
+        group: Group::Tls,
+        help: "Key of the server certificate",
+        default: "",
+    },
+    Flag {
+        names: &["--tlsverify"],
+        value: "",
+        effect: Effect::Switch(|f, on| f.tls.verify = Some(on)),
+        group: Group::Tls,
+        help: "TLS with client certificates",
+        default: "",
+    },
+    Flag {
+        names: &["--tlscacert"],
+        value: "file",
+        effect: Effect::Text(|f, text| put(&mut f.tls.authority, text)),
+        group: Group::Tls,
+        help: "Authority for client certificates",
+        default: "",
+    },
+    Flag {
         names: &["-h", "--help"],
         value: "",
         effect: Effect::Switch(|f, on| f.help = on),
@@ -436,15 +480,6 @@ pub static REGISTRY: &[Flag] = &[
     later_text(&["-r", "--remote_syslog"], "addr", "Log to a remote syslog"),
     later_switch(&["-js", "--jetstream"], "JetStream"),
     later_text(&["-sd", "--store_dir"], "dir", "JetStream's directory"),
-    later_switch(&["--tls"], "TLS without client certificates"),
-    later_text(&["--tlscert"], "file", "Server certificate"),
-    later_text(&["--tlskey"], "file", "Key of the server certificate"),
-    later_switch(&["--tlsverify"], "TLS with client certificates"),
-    later_text(
-        &["--tlscacert"],
-        "file",
-        "Authority for client certificates",
-    ),
     later_text(&["--routes"], "urls", "Routes to connect to"),
     later_text(
         &["--cluster", "--cluster_listen"],

@@ -272,7 +272,7 @@ fn what_leaves_at_once() {
             --version=true stray
                 exit 0 | gannet: v0.1.0 | 
             --help_tls
-                exit 0 | TLS is not available in gannet yet: the flags --tls, --tlscert, --tlskey, --tlsverify and --tlscacert, | 
+                exit 0 | TLS is configured in the block "tls" of a configuration file: | 
             -t -c a.conf -p 1
                 check a.conf
             -t --strict -c a.conf

@@ -24,9 +24,32 @@ pub fn help() -> String {
 
 /// The page of `--help_tls`.
 pub fn help_tls() -> String {
-    "\nTLS is not available in gannet yet: the flags --tls, --tlscert, --tlskey, --tlsverify and --tlscacert,\n\
-     and tls blocks in a configuration file, are refused at start.\n\n"
-        .to_string()
+    const PAGE: &str = "
+TLS is configured in the block \"tls\" of a configuration file:
+
+    tls {
+        cert_file:      \"server-cert.pem\"
+        key_file:       \"server-key.pem\"
+        ca_file:        \"authority.pem\"
+        verify:         true
+        verify_and_map: true
+
+        cipher_suites:     [\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\"]
+        curve_preferences: [\"X25519\", \"CurveP256\"]
+    }
+
+Cipher suites (those of TLS 1.3 are always on):
+";
+    let mut page = PAGE.to_string();
+    for suite in crate::config::tls::CIPHER_SUITES {
+        writeln!(page, "    {suite}").expect("a String takes all");
+    }
+    page.push_str("\nCurves:\n");
+    for curve in crate::config::tls::CURVES {
+        writeln!(page, "    {curve}").expect("a String takes all");
+    }
+    page.push('\n');
+    page
 }
 
 /// The page of `gannet explain --help`.

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use super::tls::{TLS_TIMEOUT_MS, Tls};
 use super::{Authorization, Callout, Config, ConfigError, Limits, Logging, Operators, Position};
 
 /// What a reload changes beyond what shards run on, which is replaced as a whole.
@@ -36,6 +37,8 @@ pub fn diff(old: &Config, new: &Config) -> Result<ReloadPlan, Vec<ConfigError>> 
         client_advertise: _,
         limits: _,
         authorization: _,
+        tls: _,
+        allow_non_tls: _,
         accounts: _,
         operators: _,
         mappings: _,
@@ -54,6 +57,7 @@ pub fn diff(old: &Config, new: &Config) -> Result<ReloadPlan, Vec<ConfigError>> 
     };
     fixed.node();
     fixed.limits();
+    fixed.tls();
     fixed.accounts();
     fixed.operators();
     match fixed.errors.is_empty() {
@@ -102,6 +106,19 @@ impl Fixed<'_> {
             shown(c.log.file_bytes_max)
         });
         self.same("LogMaxFiles", "log_max_num", |c| shown(c.log.files_max));
+    }
+
+    /// Whether there is TLS, its certificates and authorities may change; these may not.
+    fn tls(&mut self) {
+        self.same("AllowNonTLS", "allow_non_tls", |c| {
+            c.allow_non_tls.to_string()
+        });
+        self.same("TLSMap", "tls", |c| {
+            c.tls.as_ref().is_some_and(|tls| tls.map).to_string()
+        });
+        self.same("TLSRateLimit", "tls", |c| {
+            c.tls.as_ref().map_or(0, |tls| tls.rate_max).to_string()
+        });
     }
 
     /// Who stands in for whom. The `no_auth_user` may go together with the user it names.
@@ -263,6 +280,7 @@ fn plan(old: &Config, new: &Config) -> ReloadPlan {
     told.value("logtime", flag(|log| log.time));
     told.value("logtime_utc", flag(|log| log.utc));
     told.value("max_connections", |c| c.limits.connections_max);
+    told.tls();
     told.authorization();
     told.limits();
     told.files();
@@ -291,6 +309,24 @@ impl Told<'_> {
         let new = value(self.new);
         if value(self.old) != new {
             self.lines.push(format!("Reloaded: {name} = {new}"));
+        }
+    }
+
+    /// Certificates are read again, and so taken for changed, as in the oracle.
+    fn tls(&mut self) {
+        let (old, new) = (&self.old.tls, &self.new.tls);
+        if old.is_some() || new.is_some() {
+            let state = if new.is_some() { "enabled" } else { "disabled" };
+            self.lines.push(format!("Reloaded: tls = {state}"));
+        }
+        self.value("tls timeout", |c| {
+            let ms = c.tls.as_ref().map_or(TLS_TIMEOUT_MS, |tls| tls.timeout_ms);
+            ms as f64 / 1_000.0
+        });
+        let pinned = |tls: &Option<Tls>| tls.as_ref().map_or(Vec::new(), |tls| tls.pinned.clone());
+        if pinned(old) != pinned(new) {
+            let count = pinned(new).len();
+            self.lines.push(format!("Reloaded: {count} pinned_certs"));
         }
     }
 

@@ -24,6 +24,9 @@ mod schema;
 mod start;
 #[cfg(test)]
 mod tests;
+pub mod tls;
+#[cfg(test)]
+mod tls_tests;
 mod value;
 
 use std::collections::BTreeMap;
@@ -42,6 +45,7 @@ pub use operators::{
     ResolverKind,
 };
 pub(crate) use schema::is_account_key;
+pub use tls::Tls;
 
 /// Where in which file something stands. Lines and columns count from 1.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +95,10 @@ pub struct Config {
     pub limits: Limits,
     /// Users, tokens and their permissions.
     pub authorization: Authorization,
+    /// `tls {}`: clients come in TLS.
+    pub tls: Option<Tls>,
+    /// `allow_non_tls`: and in plain text as well. Without `tls` it changes nothing.
+    pub allow_non_tls: bool,
     /// `accounts {}`, in the order of the file. The global account `$G` is never among them; `$SYS` only where it
     /// is written out.
     pub accounts: Vec<Account>,
@@ -368,6 +376,8 @@ impl Default for Config {
             client_advertise: None,
             limits: Limits::default(),
             authorization: Authorization::default(),
+            tls: None,
+            allow_non_tls: false,
             accounts: Vec::new(),
             operators: Operators::default(),
             mappings: Vec::new(),

@@ -17,7 +17,7 @@ use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{self, Outcome, Work};
 use crate::config::Config;
 use crate::shard::ring::Token;
-use crate::shard::{ToShard, VerifyJob};
+use crate::shard::{Job, ToShard, VerifyJob};
 
 use super::bus::{Bus, Message};
 use super::resolver::{Fetched, Resolver, tls};
@@ -242,7 +242,7 @@ impl Accounts {
     }
 
     /// What is known is in force: requests are answered, clients that waited for it go on.
-    pub fn go_on(&mut self, jobs: &Sender<VerifyJob>) {
+    pub fn go_on(&mut self, jobs: &Sender<Job>) {
         for (reply, answer) in self.answers.drain(..) {
             if let Some((bus, _)) = &self.bus {
                 bus.publish(&reply, "", b"", &answer);
@@ -261,12 +261,12 @@ impl Accounts {
         {
             let work = work.under(operator.clone());
             // Without workers the broker stops.
-            let _ = jobs.send(VerifyJob {
+            let _ = jobs.send(Job::Verify(VerifyJob {
                 shard,
                 conn,
                 ticket,
                 work: Box::new(Work::Jwt(work)),
-            });
+            }));
         }
     }
 

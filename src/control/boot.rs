@@ -30,7 +30,7 @@ use super::reload::Reloader;
 use super::shards::{self, Plan, Running};
 use super::signals::{self, Event};
 use super::snapshots::Snapshots;
-use super::workers;
+use super::{tls, workers};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -116,6 +116,7 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         "Listening for client connections on {}",
         process::host_port(&config.host, address.port())
     );
+    tls::announce(config);
     log::info!("Server is ready");
     let mut reloader = Reloader {
         flags: flags.clone(),
@@ -271,6 +272,10 @@ pub fn snapshot(
         Some(operator) => authenticator.with_operator(operator),
         None => authenticator,
     };
+    let tls = tls::load(config).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        errors.join("\n")
+    })?;
     let table = compile(config, before).map_err(|error| error.to_string())?;
     let (host, port) = match config.client_advertise_host_port() {
         Some((host, port)) => (host, port as u16),
@@ -289,6 +294,9 @@ pub fn snapshot(
         port,
         headers: !config.limits.no_header_support,
         auth_required: authenticator.required(),
+        tls_required: config.tls.is_some() && !config.allow_non_tls,
+        tls_verify: config.tls.as_ref().is_some_and(|tls| tls.verify),
+        tls_available: config.tls.is_some() && config.allow_non_tls,
         max_payload: i32::try_from(config.limits.payload_bytes_max).unwrap_or(i32::MAX),
         ..Info::default()
     };
@@ -298,7 +306,8 @@ pub fn snapshot(
         authenticator: Arc::new(authenticator),
         limits: config.limits.clone(),
         info,
-        auth_timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
+        tls,
+        auth_timeout_ms: auth::timeout_ms(config),
         trace: config.log.trace,
         traced_bytes_max: config.log.traced_bytes_max,
     })

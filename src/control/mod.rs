@@ -12,4 +12,5 @@ pub mod resolver;
 pub mod shards;
 pub mod signals;
 pub mod snapshots;
+pub mod tls;
 pub mod workers;

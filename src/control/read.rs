@@ -7,7 +7,7 @@ use crate::auth::operators::{self, OperatorMode};
 use crate::cli::Flags;
 use crate::config::{self, Config, ConfigError, Loaded};
 
-use super::resolver;
+use super::{resolver, tls};
 
 /// Where a configuration came from, for the log.
 #[derive(Clone, Debug)]
@@ -75,6 +75,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<String>> {
     let loaded = loaded.map_err(|errors| texts(&errors))?;
     let mut errors = operators::check(&loaded.config);
     errors.extend(resolver::check(&loaded.config));
+    errors.extend(tls::load(&loaded.config).err().unwrap_or_default());
     match errors.is_empty() {
         true => Ok(loaded),
         false => Err(texts(&errors)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::cli::Flags;
 use crate::config::Config;
 use crate::config::diff::{ReloadPlan, diff};
-use crate::shard::{Node, Snapshot, Surplus, ToShard, VerifyJob};
+use crate::shard::{Job, Node, Snapshot, Surplus, ToShard};
 
 use super::accounts::{self, Accounts};
 use super::boot;
@@ -41,7 +41,7 @@ pub struct Reloader {
     /// The accounts, where they come from JWTs.
     pub accounts: Option<Accounts>,
     /// Where clients go on whose accounts have come.
-    pub jobs: Sender<VerifyJob>,
+    pub jobs: Sender<Job>,
 }
 
 /// A change that nothing speaks against.

@@ -14,7 +14,7 @@ use crate::shard::ring::probe::Kind;
 use crate::shard::ring::uring::UringRing;
 use crate::shard::ring::{Ring, RingOptions};
 use crate::shard::run::run;
-use crate::shard::{Node, Parts, Shard, Snapshot, ToShard, VerifyJob};
+use crate::shard::{Job, Node, Parts, Shard, Snapshot, ToShard};
 
 use super::workers::ShardLine;
 
@@ -39,9 +39,9 @@ pub struct Running {
     /// How to speak to each.
     pub lines: Arc<Vec<ShardLine>>,
     /// Where slow credentials go,
-    pub jobs_in: Sender<VerifyJob>,
+    pub jobs_in: Sender<Job>,
     /// and where they come out.
-    pub jobs: Receiver<VerifyJob>,
+    pub jobs: Receiver<Job>,
     /// A shard's end, with its error if it failed.
     pub ends: Receiver<Result<(), String>>,
     /// What they share.
@@ -64,7 +64,7 @@ struct Start {
     snapshot: Arc<Snapshot>,
     mesh: Mesh,
     node: Arc<Node>,
-    jobs: Sender<VerifyJob>,
+    jobs: Sender<Job>,
     inbox: Receiver<ToShard>,
     greet: Sender<Result<Greeting, String>>,
     peers: Receiver<Vec<PeerHandle>>,

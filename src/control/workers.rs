@@ -1,4 +1,4 @@
-//! Threads that verify slow credentials off the shards. Own the order of jobs; never decide who may come in.
+//! Threads that verify slow credentials and make TLS handshakes off the shards. Own the order of jobs; never decide who may come in.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use super::accounts::{self, Waiting};
 use super::callout::{Callouts, Question};
 use crate::auth::Elsewhere;
 use crate::shard::ring::handles::Waker;
-use crate::shard::{ToShard, VerifyJob};
+use crate::shard::{Job, ToShard, VerifyJob};
 
 /// How a worker answers a shard.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ const FIRST_WORKER_NICE: i32 = 10;
 /// Starts workers that take jobs until every sender has gone.
 pub fn start(
     count: usize,
-    jobs: Receiver<VerifyJob>,
+    jobs: Receiver<Job>,
     lines: Arc<Vec<ShardLine>>,
     callouts: &Callouts,
     accounts: &Sender<accounts::Event>,
@@ -78,42 +78,55 @@ fn give_way(number: usize) {
 }
 
 fn work(
-    jobs: &Mutex<Receiver<VerifyJob>>,
+    jobs: &Mutex<Receiver<Job>>,
     lines: &[ShardLine],
     callouts: &Callouts,
     accounts: &Sender<accounts::Event>,
 ) {
     loop {
         let next = jobs.lock().expect("no worker panics with the lock").recv();
-        let Ok(job) = next else {
-            return;
-        };
-        let (shard, conn, ticket) = (job.shard, job.conn, job.ticket);
-        match job.work.run(Timestamp::now()) {
-            Ok(outcome) => {
-                lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
+        match next {
+            Ok(Job::Verify(job)) => verify(job, lines, callouts, accounts),
+            Ok(Job::Tls(job)) => {
+                let (shard, conn) = (job.shard, job.conn);
+                lines[shard].tell(ToShard::Handshaken(conn, job.run()));
             }
-            Err(Elsewhere::Account { key, work }) => {
-                let waiting = Waiting {
-                    shard,
-                    conn,
-                    ticket,
-                    work,
-                };
-                // Without the control thread the broker stops: nobody waits for a verdict.
-                let _ = accounts.send(accounts::Event::Wanted { key, waiting });
-            }
-            Err(Elsewhere::Callout(work)) => callouts.ask(Question {
-                shard,
-                conn,
-                ticket,
-                work,
-            }),
+            Err(_) => return,
         }
     }
 }
 
+fn verify(
+    job: VerifyJob,
+    lines: &[ShardLine],
+    callouts: &Callouts,
+    accounts: &Sender<accounts::Event>,
+) {
+    let (shard, conn, ticket) = (job.shard, job.conn, job.ticket);
+    match job.work.run(Timestamp::now()) {
+        Ok(outcome) => {
+            lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
+        }
+        Err(Elsewhere::Account { key, work }) => {
+            let waiting = Waiting {
+                shard,
+                conn,
+                ticket,
+                work,
+            };
+            // Without the control thread the broker stops: nobody waits for a verdict.
+            let _ = accounts.send(accounts::Event::Wanted { key, waiting });
+        }
+        Err(Elsewhere::Callout(work)) => callouts.ask(Question {
+            shard,
+            conn,
+            ticket,
+            work,
+        }),
+    }
+}
+
 /// The channel jobs go through.
-pub fn channel() -> (Sender<VerifyJob>, Receiver<VerifyJob>) {
+pub fn channel() -> (Sender<Job>, Receiver<Job>) {
     mpsc::channel()
 }

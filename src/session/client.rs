@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::broker::effect::{CloseReason, ConnId};
 use crate::proto::handshake::{self, ConnectOptions};
 use crate::proto::parser::{self, Fault, Op, Step};
+use crate::transport::PeerCertificate;
 
 use super::heartbeat::Heartbeat;
 use super::limits::ClientLimits;
@@ -59,6 +60,8 @@ pub struct Client {
     pub(super) identity: Option<Box<Identity>>,
     /// What INFO gave the client to sign; empty where no user has a key.
     pub(super) nonce: Box<str>,
+    /// What it has shown and proven in a TLS handshake.
+    pub(super) certificate: Option<Box<PeerCertificate>>,
     pub(super) heartbeat: Heartbeat,
     /// What it may have.
     pub(super) limits: ClientLimits,
@@ -100,7 +103,7 @@ pub(super) struct Progress {
 }
 
 impl Client {
-    /// A client that has just connected; says INFO.
+    /// A client that has just connected; says INFO, unless TLS comes first.
     pub fn new(
         context: &mut Context,
         broker: &mut Broker,
@@ -131,6 +134,7 @@ impl Client {
             options: Box::default(),
             identity: None,
             nonce,
+            certificate: None,
             heartbeat: Heartbeat::new(context, stranger),
             limits: ClientLimits::of_server(&context.limits),
             seat: None,
@@ -147,7 +151,9 @@ impl Client {
         peer.verbose = client.options.verbose;
         peer.client_id = id;
         peer.traced = context.trace.then(|| client.label().into());
-        client.say_info(context, broker, false);
+        if !context.tls_comes_first() {
+            client.say_info(context, broker, false);
+        }
         client
     }
 
@@ -183,6 +189,7 @@ impl Client {
             options: Box::new(options),
             identity: None,
             nonce: Box::default(),
+            certificate: None,
             heartbeat: Heartbeat::never(context),
             limits: ClientLimits::NONE,
             seat: None,
@@ -200,6 +207,10 @@ impl Client {
     /// Whether this is a connection of the broker itself.
     pub fn is_internal(&self) -> bool {
         self.id == INTERNAL_ID
+    }
+
+    pub(super) fn is_stranger(&self) -> bool {
+        self.phase == Phase::Stranger
     }
 
     /// What the oracle calls a client in its log: `127.0.0.1:4711 - cid:5`.

@@ -6,7 +6,7 @@ use crate::auth::{Denial, DenialReason, Identity, Outcome, Visitor, Work};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
 use crate::broker::who::Who;
-use crate::proto::handshake::{self, ConnectRefusal};
+use crate::proto::handshake::{self, ConnectRefusal, Info};
 
 use super::client::{Client, Phase};
 use super::{Context, Flow};
@@ -14,12 +14,9 @@ use super::{Context, Flow};
 impl Client {
     /// INFO; the one behind the first PONG tells the account as well.
     pub(super) fn say_info(&self, context: &Context, broker: &mut Broker, connect_info: bool) {
-        let mut info = context.info.clone();
-        info.client_id = self.id;
-        info.client_ip = self.ip.to_string();
-        if !connect_info {
-            info.nonce = self.nonce.to_string();
-        } else {
+        let mut info = self.info(context);
+        if connect_info {
+            info.nonce.clear();
             info.connect_info = true;
             info.auth_required = context.authenticator.expects_connect();
             info.acc_is_sys = broker.is_system(self.conn);
@@ -29,6 +26,20 @@ impl Client {
                 .as_ref()
                 .map_or("$G".into(), |identity| identity.account.to_string());
         }
+        self.say(broker, &info);
+    }
+
+    /// What INFO says before CONNECT.
+    pub(super) fn info(&self, context: &Context) -> Info {
+        Info {
+            client_id: self.id,
+            client_ip: self.ip.to_string(),
+            nonce: self.nonce.to_string(),
+            ..context.info.clone()
+        }
+    }
+
+    pub(super) fn say(&self, broker: &mut Broker, info: &Info) {
         let mut bytes = Vec::new();
         info.encode(&mut bytes);
         broker.push(self.conn, &bytes);
@@ -41,6 +52,7 @@ impl Client {
             nonce: &self.nonce,
             ip: self.ip,
             id: self.id,
+            certificate: self.certificate(),
         }
     }
 

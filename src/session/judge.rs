@@ -148,7 +148,9 @@ impl Client {
         }
         let named = self.identity.as_ref().map(|was| was.credential);
         let gone = match denial.reason {
-            DenialReason::UnknownUser | DenialReason::UnknownKey => true,
+            DenialReason::UnknownUser
+            | DenialReason::UnknownKey
+            | DenialReason::UnknownCertificate => true,
             // It named nobody: the user who stood in for it has gone.
             DenialReason::NoCredentials => {
                 matches!(named, Some(Credential::User | Credential::Nkey))

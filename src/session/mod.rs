@@ -7,6 +7,7 @@ pub mod heartbeat;
 pub mod judge;
 pub mod limits;
 pub mod publish;
+pub mod secure;
 pub mod snapshot;
 mod trace;
 
@@ -20,9 +21,12 @@ use crate::auth::{Authenticator, Work};
 use crate::broker::effect::{Batch, CloseReason, Outlet};
 use crate::broker::run::Message;
 use crate::config::Limits;
+use crate::config::tls::HandshakeFirst;
 use crate::proto::handshake::Info;
 
 pub use snapshot::Snapshot;
+
+use secure::TlsPort;
 
 /// Random bytes in a nonce.
 const NONCE_BYTES: usize = 11;
@@ -38,6 +42,8 @@ pub struct Context {
     pub authenticator: Arc<Authenticator>,
     /// INFO as far as it is the same for everybody.
     pub info: Info,
+    /// How connections become TLS; `None` where they do not.
+    pub tls: Option<Arc<TlsPort>>,
     /// How long a client may take to say CONNECT, milliseconds.
     pub auth_timeout_ms: u64,
     /// Log every operation.
@@ -57,6 +63,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether INFO waits until the client has begun a handshake, or has not in time.
+    fn tls_comes_first(&self) -> bool {
+        let port = self.tls.as_deref();
+        port.is_some_and(|port| port.handshake_first != HandshakeFirst::No)
+    }
+
     /// A time of the loop as RFC 3339 has it.
     pub fn timestamp(&self, ms: u64) -> String {
         let unix_ms = self.start_unix_ms + ms as i64;
@@ -90,6 +102,7 @@ impl Context {
         self.limits.clone_from(&snapshot.limits);
         self.authenticator = snapshot.authenticator.clone();
         self.info.clone_from(&snapshot.info);
+        self.tls.clone_from(&snapshot.tls);
         self.auth_timeout_ms = snapshot.auth_timeout_ms;
         self.trace = snapshot.trace;
         self.traced_bytes_max = snapshot.traced_bytes_max;
@@ -108,6 +121,7 @@ impl Context {
             limits,
             authenticator,
             info,
+            tls: None,
             auth_timeout_ms,
             trace: false,
             traced_bytes_max: 0,

@@ -9,6 +9,8 @@ use crate::broker::PendingLimits;
 use crate::config::Limits;
 use crate::proto::handshake::Info;
 
+use super::secure::TlsPort;
+
 /// Everything of a configuration that shards run on. Made by the control thread, shared by all shards, replaced as a
 /// whole: a shard never sees half of a change. Cloning copies handles and texts, no tables, so that a change of one
 /// part is a clone with that part exchanged.
@@ -25,6 +27,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// INFO as far as it is the same for everybody.
     pub info: Info,
+    /// How connections become TLS; `None` where they do not.
+    pub tls: Option<Arc<TlsPort>>,
     /// How long a client may take to say CONNECT, milliseconds.
     pub auth_timeout_ms: u64,
     /// Log every operation.
@@ -47,6 +51,7 @@ impl Snapshot {
             authenticator,
             limits,
             info,
+            tls: None,
             auth_timeout_ms,
             trace: false,
             traced_bytes_max: 0,

@@ -7,8 +7,10 @@ use slab::Slab;
 
 use crate::broker::effect::{CloseReason, ConnId};
 use crate::session::client::Client;
+use crate::session::secure::TlsPort;
 
 use super::ring::Token;
+use super::secure::Secure;
 
 /// How a connection's receiving stands with the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Receiving {
 pub enum Parked {
     /// Its credentials are being verified.
     Verifying,
+    /// A step of its TLS handshake is being made.
+    Handshaking,
     /// Batches wait for room in the mesh.
     Mesh,
     /// A subscriber it feeds is far behind; until this time, then it may feed one more piece.
@@ -52,9 +56,35 @@ pub struct Connection {
     pub closing: Option<(CloseReason, u64)>,
     /// The time the timers hold for it.
     pub timer_ms: u64,
+    /// How it stands with TLS; `None` for plain text, today and in future.
+    pub secure: Option<Box<Secure>>,
 }
 
 impl Connection {
+    /// Whether other keys are pinned now than were, and its own is none of them.
+    pub fn is_unpinned(&self, now: Option<&TlsPort>, was: Option<&TlsPort>) -> bool {
+        let Some(now) = now else {
+            return false;
+        };
+        let same = was.is_some_and(|was| was.acceptor.pins_as(&now.acceptor));
+        !same
+            && self.secure.as_deref().is_none_or(Secure::is_open)
+            && !self.client.is_internal()
+            && !now.acceptor.is_pinned(self.client.certificate())
+    }
+
+    /// Since when records are with the kernel.
+    pub fn sealed_since_ms(&self) -> Option<u64> {
+        let secure = self.secure.as_deref();
+        secure.and_then(Secure::sending_since_ms)
+    }
+
+    /// When something is due at the latest known time.
+    pub fn due_ms(&self) -> u64 {
+        let secure = self.secure.as_deref().and_then(Secure::due_ms);
+        secure.unwrap_or_else(|| self.client.due_ms())
+    }
+
     /// One that receives nothing yet.
     pub fn new(client: Client) -> Self {
         Connection {
@@ -64,6 +94,7 @@ impl Connection {
             held: false,
             closing: None,
             timer_ms: u64::MAX,
+            secure: None,
         }
     }
 }
@@ -75,6 +106,8 @@ pub struct Wire {
     pub fd: RawFd,
     /// Which use of the slot this is.
     pub generation: u32,
+    /// What is received and sent goes through [`Secure`].
+    pub secure: bool,
 }
 
 /// Sockets by slot.
@@ -94,6 +127,16 @@ impl Wires {
         Token(u64::from(self.list[conn as usize].generation) << 32 | u64::from(conn))
     }
 
+    /// Both.
+    pub fn both(&self, conn: ConnId) -> (Token, Wire) {
+        (self.token(conn), self.get(conn))
+    }
+
+    /// Whether what is sent to this slot's connection goes through [`Secure`].
+    pub fn set_secure(&mut self, conn: ConnId, secure: bool) {
+        self.list[conn as usize].secure = secure;
+    }
+
     fn set(&mut self, conn: ConnId, wire: Wire) {
         let at = conn as usize;
         if at >= self.list.len() {
@@ -102,6 +145,7 @@ impl Wires {
                 Wire {
                     fd: -1,
                     generation: 0,
+                    secure: false,
                 },
             );
         }
@@ -128,6 +172,7 @@ impl Connections {
             Wire {
                 fd,
                 generation: self.generation,
+                secure: false,
             },
         );
         (conn, self.generation)

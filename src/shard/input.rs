@@ -4,12 +4,13 @@ use std::sync::mpsc::TryRecvError;
 
 use crate::auth::Outcome;
 use crate::broker::effect::{CloseReason, ConnId, Effect, Origin};
+use crate::broker::outbox::Chunk;
 use crate::session::Flow;
 
 use super::connections::{Parked, Receiving};
 use super::lent::Lent;
 use super::ring::{Event, ReceiveEnd, Ring, Token};
-use super::{Io, Shard, ToShard, VerifyJob};
+use super::{Io, Job, Shard, ToShard, VerifyJob};
 
 /// How long a publisher is held back before it may feed one more piece to a subscriber that is far behind, again
 /// and again until that one has caught up or is cut. The oracle's limit for one read.
@@ -59,6 +60,16 @@ impl<R: Ring> Shard<R> {
         if connection.closing.is_some() {
             return;
         }
+        if connection.secure.is_some() {
+            return self.received_secure(conn, bytes);
+        }
+        self.received_plain(conn, bytes);
+    }
+
+    /// The session gets what its client says.
+    #[inline]
+    pub(super) fn received_plain(&mut self, conn: ConnId, bytes: &[u8]) {
+        let connection = self.connections.get(conn);
         if connection.parked.is_some() {
             connection.client.stash(bytes);
             return;
@@ -99,12 +110,12 @@ impl<R: Ring> Shard<R> {
                 if self.connections.get(conn).client.awaits_verdict() {
                     self.park(conn, Parked::Verifying);
                 }
-                let job = VerifyJob {
+                let job = Job::Verify(VerifyJob {
                     shard: self.index,
                     conn: self.connections.wires.token(conn),
                     ticket: self.connections.get(conn).client.ticket(),
                     work,
-                };
+                });
                 if self.jobs.send(job).is_err() {
                     self.start_close(conn, CloseReason::ServerShutdown);
                 }
@@ -114,7 +125,7 @@ impl<R: Ring> Shard<R> {
         self.schedule(conn);
     }
 
-    fn park(&mut self, conn: ConnId, why: Parked) {
+    pub(super) fn park(&mut self, conn: ConnId, why: Parked) {
         let connection = self.connections.get(conn);
         connection.parked = Some(why);
         if connection.receiving == Receiving::On {
@@ -176,12 +187,19 @@ impl<R: Ring> Shard<R> {
     }
 
     /// Turns receiving on again where nothing speaks against it.
-    fn receive_again(&mut self, conn: ConnId) {
+    pub(super) fn receive_again(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.try_get(conn) else {
             return;
         };
         if connection.parked.is_some() || connection.closing.is_some() {
             return;
+        }
+        if connection
+            .secure
+            .as_ref()
+            .is_some_and(|tls| tls.has_ended())
+        {
+            return self.start_close(conn, CloseReason::ClientClosed);
         }
         match connection.receiving {
             Receiving::Off => {
@@ -208,7 +226,8 @@ impl<R: Ring> Shard<R> {
                 connection.receiving = Receiving::Ended;
                 // A session that is parked has input left that the client sent before it closed.
                 if connection.parked.is_none() {
-                    self.start_close(conn, CloseReason::ClientClosed);
+                    let reason = self.reason_of_end(conn);
+                    self.start_close(conn, reason);
                 }
             }
             ReceiveEnd::Failed(_) => {
@@ -218,10 +237,17 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    fn sent(
+    fn sent(&mut self, conn: ConnId, chunk: Chunk, result: std::io::Result<usize>) {
+        match self.connections.wires.get(conn).secure {
+            true => self.sent_secure(conn, chunk, result),
+            false => self.sent_plain(conn, chunk, result),
+        }
+    }
+
+    pub(super) fn sent_plain(
         &mut self,
         conn: ConnId,
-        chunk: crate::broker::outbox::Chunk,
+        chunk: Chunk,
         result: std::io::Result<usize>,
     ) {
         match result {
@@ -317,6 +343,7 @@ impl<R: Ring> Shard<R> {
                 Ok(ToShard::Internal { socket, account }) => self.adopt_internal(socket, &account),
                 Ok(ToShard::Swap(swap)) => self.swap(swap),
                 Ok(ToShard::Shed(surplus)) => self.shed(surplus),
+                Ok(ToShard::Handshaken(token, step)) => self.handshaken(token, step),
                 Ok(ToShard::Stop) => self.stop(),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }

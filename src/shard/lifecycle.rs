@@ -72,6 +72,9 @@ impl<R: Ring> Shard<R> {
         } else {
             self.connections.get(conn).receiving = Receiving::On;
             self.ring.receive(self.connections.wires.token(conn), fd);
+            if let Some(port) = self.context.tls.clone() {
+                self.secure_begin(conn, port);
+            }
             self.schedule(conn);
         }
     }
@@ -118,8 +121,10 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connections.try_get(conn) else {
             return;
         };
+        let lost = connection.secure.as_ref().is_some_and(|tls| tls.is_mute());
         if let Some((reason, _)) = connection.closing
-            && self.broker.peer(conn).outbox.pending_bytes() == 0
+            && (lost || self.broker.peer(conn).outbox.pending_bytes() == 0)
+            && self.may_go(conn)
         {
             self.close_now(conn, reason);
         }
@@ -157,7 +162,11 @@ impl<R: Ring> Shard<R> {
         );
         self.ring.close(token, fd);
         self.broker.close(conn);
-        if !self.connections.remove(conn).client.is_internal() {
+        let connection = self.connections.remove(conn);
+        if let Some(chunk) = connection.secure.and_then(|secure| secure.into_chunk()) {
+            self.broker.chunk_done(chunk);
+        }
+        if !connection.client.is_internal() {
             self.node.connections[self.index].fetch_sub(1, Relaxed);
         }
     }
@@ -179,12 +188,13 @@ impl<R: Ring> Shard<R> {
         // A closing session has nothing more to do in time.
         let mut due_ms = match connection.closing {
             Some((_, until_ms)) => until_ms,
-            None => connection.client.due_ms(),
+            None => connection.due_ms(),
         };
         if let Some(Parked::Held { until_ms }) = connection.parked {
             due_ms = due_ms.min(until_ms);
         }
-        if let Some(since_ms) = self.broker.sending_since_ms(conn) {
+        let sealed_since_ms = connection.sealed_since_ms();
+        if let Some(since_ms) = self.broker.sending_since_ms(conn).or(sealed_since_ms) {
             due_ms = due_ms.min(since_ms + deadline_ms);
         }
         if due_ms < connection.timer_ms {
@@ -211,7 +221,8 @@ impl<R: Ring> Shard<R> {
             return self.close_now(conn, CloseReason::ClientClosed);
         }
         let deadline_ms = self.context.limits.write_deadline_ms;
-        let sending_since_ms = self.broker.sending_since_ms(conn);
+        let sealed_since_ms = connection.sealed_since_ms();
+        let sending_since_ms = self.broker.sending_since_ms(conn).or(sealed_since_ms);
         if sending_since_ms.is_some_and(|since_ms| since_ms + deadline_ms <= now_ms) {
             self.broker.slow_consumers += 1;
             return self.close_now(conn, CloseReason::SlowConsumerWriteDeadline);
@@ -221,8 +232,16 @@ impl<R: Ring> Shard<R> {
         }
         if let Some(connection) = self.connections.try_get(conn)
             && connection.closing.is_none()
-            && connection.client.due_ms() <= now_ms
+            && connection.due_ms() <= now_ms
         {
+            if connection
+                .secure
+                .as_ref()
+                .is_some_and(|tls| tls.due_ms().is_some())
+            {
+                self.secure_is_due(conn);
+                return self.schedule(conn);
+            }
             let flow = connection.client.on_time(&self.context, &mut self.broker);
             if let Flow::Close(reason) = flow {
                 self.start_close(conn, reason);

@@ -14,6 +14,7 @@ pub mod mesh;
 pub mod mesh_queue;
 pub mod ring;
 pub mod run;
+pub mod secure;
 pub mod sleep;
 pub mod swap;
 pub mod timers;
@@ -30,10 +31,12 @@ use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
 use crate::broker::events::NodeName;
 pub use crate::session::Snapshot;
 use crate::session::{Context, Port};
+use crate::transport::tls::{Scratch, Step};
 
 use connections::{Connections, Wires};
 use mesh::{Item, Mesh};
 use ring::{Event, Ring, Token, Wait};
+use secure::{Rate, TlsJob};
 use swap::Judging;
 use timers::Timers;
 
@@ -44,6 +47,8 @@ pub struct Node {
     pub connections: Vec<AtomicU32>,
     /// The last client number given.
     pub last_client_id: AtomicU64,
+    /// TLS handshakes of this second.
+    pub handshakes: Rate,
 }
 
 impl Node {
@@ -52,11 +57,21 @@ impl Node {
         Arc::new(Node {
             connections: (0..shards).map(|_| AtomicU32::new(0)).collect(),
             last_client_id: AtomicU64::new(0),
+            handshakes: Rate::default(),
         })
     }
 }
 
 /// What a shard asks of the workers.
+#[derive(Debug)]
+pub enum Job {
+    /// To verify credentials.
+    Verify(VerifyJob),
+    /// To make a step of a TLS handshake.
+    Tls(TlsJob),
+}
+
+/// The verification of credentials.
 #[derive(Debug)]
 pub struct VerifyJob {
     /// Which shard asks.
@@ -74,6 +89,8 @@ pub struct VerifyJob {
 pub enum ToShard {
     /// The verdict on a connection's credentials, under the number it was asked for by.
     Verified(Token, u32, Outcome),
+    /// What came of a step of a TLS handshake.
+    Handshaken(Token, Step),
     /// A connection of the broker itself.
     Internal {
         /// The shard's end; does not block.
@@ -119,13 +136,14 @@ pub struct Shard<R: Ring> {
     mesh: Mesh,
     timers: Timers,
     node: Arc<Node>,
-    jobs: Sender<VerifyJob>,
+    jobs: Sender<Job>,
     inbox: Receiver<ToShard>,
     events: Vec<Event>,
     effects: Vec<Effect>,
     dirty: Vec<ConnId>,
     awaiting_mesh: Vec<Token>,
     judging: Judging,
+    scratch: Scratch,
     stopping: bool,
 }
 
@@ -148,7 +166,7 @@ pub struct Parts<R: Ring> {
     /// What all shards share.
     pub node: Arc<Node>,
     /// Where slow verification is asked for.
-    pub jobs: Sender<VerifyJob>,
+    pub jobs: Sender<Job>,
     /// Where others speak to it.
     pub inbox: Receiver<ToShard>,
 }
@@ -162,7 +180,12 @@ struct Io<'a, R: Ring> {
 
 impl<R: Ring> Outlet for Io<'_, R> {
     fn send_now(&mut self, conn: ConnId, parts: &[IoSlice<'_>]) -> usize {
-        self.ring.send_now(self.wires.get(conn).fd, parts)
+        let wire = self.wires.get(conn);
+        // What is sealed goes out at the end of the turn.
+        if wire.secure {
+            return 0;
+        }
+        self.ring.send_now(wire.fd, parts)
     }
 }
 
@@ -206,6 +229,7 @@ impl<R: Ring> Shard<R> {
             dirty: Vec::new(),
             awaiting_mesh: Vec::new(),
             judging: Judging::default(),
+            scratch: Scratch::default(),
             stopping: false,
         }
     }
@@ -305,12 +329,12 @@ impl<R: Ring> Shard<R> {
 
     /// Gives the next chunk of a connection to the ring, if there is one and none is in flight.
     fn send_next(&mut self, conn: ConnId) {
-        if let Some(chunk) = self.broker.next_chunk(conn) {
-            self.ring.send(
-                self.connections.wires.token(conn),
-                self.connections.wires.get(conn).fd,
-                chunk,
-            );
+        let wire = self.connections.wires.get(conn);
+        if wire.secure {
+            self.send_secure(conn);
+        } else if let Some(chunk) = self.broker.next_chunk(conn) {
+            self.ring
+                .send(self.connections.wires.token(conn), wire.fd, chunk);
         }
         self.schedule(conn);
     }

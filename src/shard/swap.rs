@@ -115,7 +115,12 @@ impl<R: Ring> Shard<R> {
         if connection.closing.is_some() || judged == context.snapshot {
             return;
         }
-        let before = judging.before(judged).map(|before| &*before.authenticator);
+        let before = judging.before(judged);
+        let was = before.and_then(|before| before.tls.as_deref());
+        if connection.is_unpinned(context.tls.as_deref(), was) {
+            return self.start_close(conn, CloseReason::TlsHandshakeFailure);
+        }
+        let before = before.map(|before| &*before.authenticator);
         let flow = connection.client.judge(context, broker, before);
         if !matches!(flow, Flow::Close(_)) && broker.peer(conn).permissions.is_some() {
             let ids = broker.subscription_ids(conn);

@@ -24,6 +24,7 @@
 //!
 //! open A                  connect and read one thing (INFO); `open A small` has a tiny receive buffer
 //! client A {"name":"x"}   open, CONNECT (neither verbose nor pedantic unless said), wait for the PONG; `client A!` is small
+//! tls A cert=joe          connect in TLS; the options are described in `tls.rs`
 //! A> SUB foo 1            send the line and CRLF
 //! A>> SUB foo 1\n         send exactly these bytes
 //! A| PUB foo 5\r|\nhel|lo\r\n   send the pieces, with a round trip on another connection between them
@@ -102,6 +103,7 @@
 //! At the end every open connection is fenced twice, so that what must not come has had its chance to.
 
 use crate::escape::{split_pieces, unescape};
+use crate::tls;
 use crate::token::Block;
 
 /// One script with its server.
@@ -148,6 +150,8 @@ pub struct Case {
 pub enum Step {
     /// Connect; the flag asks for a tiny receive buffer.
     Open(String, bool),
+    /// Connect in TLS.
+    Tls(String, tls::Options),
     /// Connect, CONNECT with these fields, and wait for PONG.
     Client(String, String),
     /// Connect, CONNECT with these fields, and wait for the end.
@@ -344,6 +348,7 @@ fn step(line: &str) -> Result<Step, String> {
     let name = || first.to_owned();
     Ok(match word {
         "open" => Step::Open(name(), second == "small"),
+        "tls" => Step::Tls(name(), tls::Options::parse(second)?),
         "client" => Step::Client(name(), second.to_owned()),
         "refused" => Step::Refused(name(), second.to_owned()),
         "answer" => Step::Answer(name(), unescape(second)?),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::tls::{self, Stream};
+
 /// Upper bound of every wait, only there to turn a hang into a failure.
 const WAIT: Duration = Duration::from_secs(30);
 const SMALL_RECEIVE_BUFFER_BYTES: usize = 4096;
@@ -29,7 +31,7 @@ pub struct Connection {
     pub closed: bool,
     /// The script is done with it.
     pub dropped: bool,
-    socket: TcpStream,
+    socket: Option<Stream>,
     buffer: Vec<u8>,
     sent: PingCount,
     pongs: usize,
@@ -39,6 +41,7 @@ impl Connection {
     /// Connects to a server on this machine.
     pub fn open(name: &str, port: u16, small: bool) -> Result<Connection, String> {
         let socket = connect(port, small).map_err(|e| format!("{name} cannot connect: {e}"))?;
+        let socket = Some(Stream::Plain(socket));
         Ok(Connection {
             name: name.to_owned(),
             received: Vec::new(),
@@ -51,10 +54,26 @@ impl Connection {
         })
     }
 
+    /// Goes on in TLS. What came of the handshake is kept as if it had been received.
+    pub fn secure(&mut self, options: &tls::Options) -> Result<(), String> {
+        let Some(Stream::Plain(socket)) = self.socket.take() else {
+            return Err(format!("{} is in TLS already", self.name));
+        };
+        let shaken = tls::connect(socket, options);
+        let (text, stream) = shaken.map_err(|e| format!("{}: {e}", self.name))?;
+        self.received.push(text.into_bytes());
+        self.closed = stream.is_err();
+        self.socket = stream.ok();
+        Ok(())
+    }
+
     /// Sends in one write. A connection the server has closed takes everything.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.sent.see(bytes);
-        match self.socket.write_all(bytes) {
+        let Some(socket) = &mut self.socket else {
+            return Ok(());
+        };
+        match socket.write_all(bytes).and_then(|()| socket.flush()) {
             Err(e) if is_timeout(&e) => Err(format!(
                 "{} cannot send: the server reads nothing",
                 self.name
@@ -144,13 +163,14 @@ impl Connection {
 
     /// Closes the sending half.
     pub fn half_close(&mut self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
+        self.socket.iter_mut().for_each(Stream::half_close);
     }
 
     /// Closes.
     pub fn close(&mut self) {
         self.dropped = true;
-        let _ = self.socket.shutdown(Shutdown::Both);
+        let socket = self.socket.as_ref().map(Stream::socket);
+        let _ = socket.map(|socket| socket.shutdown(Shutdown::Both));
     }
 
     fn next(&mut self, waiting_for: &str) -> Result<Next, String> {
@@ -162,7 +182,10 @@ impl Connection {
                 return Ok(Next::Message(message));
             }
             let mut chunk = [0; 65536];
-            match self.socket.read(&mut chunk) {
+            let Some(socket) = &mut self.socket else {
+                return Ok(Next::Closed(Vec::new()));
+            };
+            match socket.read(&mut chunk) {
                 Ok(0) => return Ok(Next::Closed(std::mem::take(&mut self.buffer))),
                 Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
                 Err(e) if e.kind() == ErrorKind::ConnectionReset => {

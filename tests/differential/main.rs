@@ -15,8 +15,10 @@ mod escape;
 mod keys;
 mod marks;
 mod normalise;
+mod pki;
 mod run;
 mod server;
+mod tls;
 mod token;
 mod transcript;
 

@@ -12,6 +12,7 @@ use crate::connection::{Connection, round_trip};
 use crate::escape::escape;
 use crate::keys::{Keys, signature};
 use crate::server::{Output, Program, Server, wait_for};
+use crate::tls;
 use crate::transcript;
 
 const CONFIG: &str = "server.conf";
@@ -69,6 +70,7 @@ impl Run<'_> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Open(name, small) => self.open(name, *small)?,
+            Step::Tls(name, options) => self.open_tls(name, options)?,
             Step::Client(name, fields) => {
                 let name = self.connect(name, fields)?;
                 self.connection(name)?.fence()?;
@@ -117,6 +119,22 @@ impl Run<'_> {
         }
         let mut connection = Connection::open(name, port, small)?;
         let greeted = connection.read_one("INFO");
+        self.connections.push(connection);
+        greeted
+    }
+
+    fn open_tls(&mut self, name: &str, options: &tls::Options) -> Result<(), String> {
+        if !options.first {
+            self.open(name, options.small)?;
+            return self.connection(name)?.secure(options);
+        }
+        let port = self.server()?.port;
+        let mut connection = Connection::open(name, port, options.small)?;
+        connection.secure(options)?;
+        let greeted = match connection.closed {
+            true => Ok(()),
+            false => connection.read_one("INFO"),
+        };
         self.connections.push(connection);
         greeted
     }
@@ -214,7 +232,8 @@ impl Run<'_> {
 
     /// The file is whole at any time: the server may look at it whenever it likes.
     fn rewrite(&mut self, name: Option<&str>, text: &str) -> Result<(), String> {
-        let text = self.keys.text(text)?;
+        let text = tls::with_marks(&self.keys.text(text)?)?;
+        tls::write_named(&text, self.directory.path())?;
         let path = self.directory.path().join(name.unwrap_or(CONFIG));
         let new = self.directory.path().join("being written");
         std::fs::write(&new, text).map_err(|e| e.to_string())?;
@@ -411,10 +430,13 @@ impl Run<'_> {
 }
 
 fn write_files(case: &Case, keys: &Keys<'_>, directory: &Path) -> Result<(), String> {
+    tls::write_named(&case.flags.join(" "), directory)?;
     let config = case.config.iter().map(|text| (CONFIG, text));
     let files = case.files.iter().map(|(name, text)| (name.as_str(), text));
     config.chain(files).try_for_each(|(name, text)| {
         let text = keys.text(text).map_err(|e| format!("{name}: {e}"))?;
+        let text = tls::with_marks(&text)?;
+        tls::write_named(&text, directory)?;
         std::fs::write(directory.join(name), text).map_err(|e| e.to_string())
     })
 }

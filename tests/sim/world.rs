@@ -14,7 +14,7 @@ use gannet::proto::handshake::Info;
 use gannet::session::Snapshot;
 use gannet::shard::mesh;
 use gannet::shard::ring::Ring;
-use gannet::shard::{Node, Parts, Shard, ToShard, VerifyJob};
+use gannet::shard::{Job, Node, Parts, Shard, ToShard};
 
 use super::client::{Client, State};
 use super::model::{Model, Seen};
@@ -73,7 +73,7 @@ pub struct World {
     report: Report,
     trace: bool,
     _inboxes: Vec<mpsc::Sender<ToShard>>,
-    _jobs: mpsc::Receiver<VerifyJob>,
+    _jobs: mpsc::Receiver<Job>,
 }
 
 impl World {

@@ -78,9 +78,8 @@ fn check_together(
     }
 }
 
-/// Seconds as a number, or a duration. 0 is the default.
-fn timeout_ms(schema: &mut Schema<'_>, field: Field<'_>) -> Option<u64> {
-    const HIGH_S: f64 = 60.0;
+/// Seconds as a number, or a duration; not negative.
+pub(super) fn seconds(schema: &mut Schema<'_>, field: Field<'_>) -> Option<f64> {
     let seconds = match &field.value.kind {
         Kind::Integer(seconds) => *seconds as f64,
         Kind::Float(seconds) => *seconds,
@@ -100,6 +99,13 @@ fn timeout_ms(schema: &mut Schema<'_>, field: Field<'_>) -> Option<u64> {
         schema.error(field.at, format!("{:?} must not be negative", field.name));
         return None;
     }
+    Some(seconds)
+}
+
+/// As [`seconds`]; 0 is the default.
+fn timeout_ms(schema: &mut Schema<'_>, field: Field<'_>) -> Option<u64> {
+    const HIGH_S: f64 = 60.0;
+    let seconds = seconds(schema, field)?;
     if seconds > HIGH_S {
         let text = format!(
             "{:?} of {seconds} seconds is high, keep it under 60 (1m without quotes is a million: write \"1m\")",

@@ -17,6 +17,7 @@ mod permissions;
 mod refused;
 mod resolver;
 mod settings;
+mod tls;
 mod users;
 
 pub(crate) use nkey::is_account as is_account_key;

@@ -3,7 +3,6 @@
 
 /// Settings of features that are to come.
 pub(super) const LATER: &[&str] = &[
-    "allow_non_tls",
     "cluster",
     "connect_error_reports",
     "default_js_domain",
@@ -33,7 +32,6 @@ pub(super) const LATER: &[&str] = &[
     "store_dir",
     "storedir",
     "syslog",
-    "tls",
     "trace_headers",
     "websocket",
     "write_timeout",

@@ -2,7 +2,7 @@
 //! Never reads into a section: each has its own file.
 
 use super::refused::{LATER, NEVER};
-use super::{Field, Schema, accounts, authorization, mappings, operators, resolver};
+use super::{Field, Schema, accounts, authorization, mappings, operators, resolver, tls};
 use crate::config::host_port;
 use crate::config::value::{Kind, Map};
 
@@ -11,6 +11,9 @@ type Setting = (&'static [&'static str], fn(&mut Schema<'_>, Field<'_>));
 
 const SETTINGS: &[Setting] = &[
     (&["accounts"], accounts::read),
+    (&["allow_non_tls"], |s, f| {
+        set_bool(s, f, |s, v| s.config.allow_non_tls = v)
+    }),
     (&["authorization"], authorization::read),
     (&["client_advertise"], |s, f| {
         set_text(s, f, |s, v| s.config.client_advertise = v)
@@ -95,6 +98,7 @@ const SETTINGS: &[Setting] = &[
     (&["resolver_preload"], operators::preload),
     (&["server_name"], server_name),
     (&["system_account", "system"], accounts::system_account),
+    (&["tls"], tls::read),
     (&["trace"], |s, f| {
         set_bool(s, f, |s, v| s.config.log.trace = v)
     }),

@@ -1,0 +1,169 @@
+//! What the oracle does with these subjects and names was looked at with certificates of openssl.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::transport::tls::certificate::Attribute;
+
+/// `DC=com/DC=example/O=Org+OU=x`: parts in the order of a certificate.
+fn subject(text: &str) -> Vec<Vec<Attribute>> {
+    let oid = |name: &str| match TYPES.iter().find(|(_, known)| *known == name) {
+        Some((oid, _)) => (*oid).to_owned(),
+        None => name.to_owned(),
+    };
+    let attribute = |text: &str| {
+        let (name, value) = text.split_once('=').expect("TYPE=VALUE");
+        Attribute {
+            oid: oid(name),
+            value: value.to_owned(),
+        }
+    };
+    let parts = text.split('/').filter(|part| !part.is_empty());
+    parts
+        .map(|part| part.split('+').map(attribute).collect())
+        .collect()
+}
+
+fn certificate(text: &str) -> PeerCertificate {
+    PeerCertificate {
+        subject: subject(text),
+        ..PeerCertificate::default()
+    }
+}
+
+fn find(certificate: &PeerCertificate, users: &[&str]) -> Option<String> {
+    let mut subjects = Subjects::default();
+    users
+        .iter()
+        .for_each(|user| subjects.add(&Arc::from(*user)));
+    user_of(certificate, &subjects, |name| users.contains(&name)).map(|user| user.into_owned())
+}
+
+fn check(subject: &str, table: &[(&str, bool)]) {
+    for (user, expected) in table {
+        let found = find(&certificate(subject), &[user]).is_some();
+        assert_eq!(found, *expected, "{subject:?} as {user:?}");
+    }
+}
+
+#[test]
+fn subjects_in_any_order() {
+    check(
+        "DC=com/DC=example/O=Org/OU=Unit1/OU=Unit2/CN=Joe Q",
+        &[
+            ("CN=Joe Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com", true),
+            ("DC=com,DC=example,O=Org,OU=Unit1,OU=Unit2,CN=Joe Q", true),
+            ("cn=Joe Q,ou=Unit2,ou=Unit1,o=Org,dc=example,dc=com", true),
+            (
+                "CN=Joe Q, OU=Unit2, OU=Unit1, O=Org, DC=example, DC=com",
+                true,
+            ),
+            ("OU=Unit1,CN=Joe Q,OU=Unit2,DC=com,O=Org,DC=example", true),
+            (
+                "CN=Joe\\20Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com",
+                true,
+            ),
+            ("CN=Joe Q,OU=Unit1+OU=Unit2,O=Org", true),
+            ("CN=Joe Q,OU=Unit1+OU=Unit2,O=Org,DC=com,DC=example", true),
+            ("CN=joe q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com", false),
+            ("CN=Joe Q,OU=Unit1,O=Org,DC=com,DC=example", false),
+            ("CN=Joe Q,OU=Unit1,OU=Unit1,O=Org,DC=example,DC=com", false),
+            (
+                "2.5.4.3=Joe Q,OU=Unit2,OU=Unit1,O=Org,DC=example,DC=com",
+                false,
+            ),
+            ("Joe Q", false),
+            ("CN=Joe Q", false),
+        ],
+    );
+}
+
+#[test]
+fn parts_of_several_attributes_and_escapes() {
+    check(
+        "O=a+OU=b/CN=c,d",
+        &[
+            ("CN=c\\,d,O=a+OU=b", true),
+            ("CN=c\\,d,OU=b+O=a", true),
+            ("O=a+OU=b,CN=c\\,d", true),
+            ("CN=c\\,d,OU=b,O=a", true),
+            ("CN=c\\2cd,O=a+OU=b", true),
+            ("CN=c,d,O=a+OU=b", false),
+            ("CN=c\\,d", false),
+        ],
+    );
+    check(
+        "O=x  y /OU=#lead/CN=Zo\u{eb}",
+        &[
+            ("CN=Zo\u{eb},OU=\\#lead,O=x  y\\ ", true),
+            ("CN=Zo\\c3\\ab,OU=\\#lead,O=x  y\\ ", true),
+            ("CN=Zo\u{eb},OU=\\#lead,O=x  y", false),
+        ],
+    );
+    check(
+        "CN=plain",
+        &[
+            ("CN=plain", true),
+            ("CN = plain", true),
+            ("cn=plain", true),
+            (" CN=plain", true),
+            ("CN=plain ", true),
+            ("CN=PLAIN", false),
+            ("plain", false),
+            ("", false),
+        ],
+    );
+}
+
+#[test]
+fn attributes_without_a_name() {
+    // `UID` makes the subject one that is found in the oracle's own spelling only.
+    check(
+        "O=o/CN=c/0.9.2342.19200300.100.1.1=u",
+        &[
+            ("CN=c,O=o", true),
+            ("O=o,CN=c", false),
+            ("UID=u,CN=c,O=o", false),
+        ],
+    );
+    check(
+        "CN=x/SERIALNUMBER=1/POSTALCODE=2/STREET=s/ST=t/L=l/OU=u/O=o/C=US/OU=u2/1.2.3=z",
+        &[(
+            "SERIALNUMBER=1,CN=x,OU=u+OU=u2,O=o,POSTALCODE=2,STREET=s,L=l,ST=t,C=US",
+            true,
+        )],
+    );
+    check("", &[("CN=a", false), ("", false)]);
+}
+
+#[test]
+fn alternative_names_come_first() {
+    let certificate = PeerCertificate {
+        emails: vec!["A@x.org".into(), "b@x.org".into()],
+        dns_names: vec!["n1.example".into(), "N2.example".into()],
+        uris: vec!["spiffe://h/p".into(), "urn:z".into()],
+        ..certificate("CN=upper")
+    };
+    let table: &[(&[&str], Option<&str>)] = &[
+        (
+            &["b@x.org", "n1.example", "A@x.org", "CN=upper"],
+            Some("A@x.org"),
+        ),
+        (&["a@x.org", "CN=upper"], Some("CN=upper")),
+        (&["urn:z", "N2.example"], Some("N2.example")),
+        (&["n2.example", "CN=upper"], Some("CN=upper")),
+        (&["spiffe://h/p", "CN=upper"], Some("spiffe://h/p")),
+        (&["urn:z", "CN=upper"], Some("urn:z")),
+        (&["nobody"], None),
+    ];
+    for (users, expected) in table {
+        assert_eq!(find(&certificate, users).as_deref(), *expected, "{users:?}");
+    }
+}
+
+#[test]
+fn the_usual_order_before_any_other() {
+    let certificate = certificate("DC=com/O=Org/CN=Joe");
+    let users = ["DC=com,O=Org,CN=Joe", "CN=Joe,O=Org,DC=com"];
+    assert_eq!(find(&certificate, &users).as_deref(), Some(users[1]));
+}
