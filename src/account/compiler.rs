@@ -38,7 +38,7 @@ pub fn compile(
             compiler.import(&exporters, account, id, (via, import))?;
         }
     }
-    let system = compiler.names.get(system_name(config)).copied();
+    let system = system_name(config).map(|name| compiler.names[name]);
     let mut table = RoutingTable {
         system,
         accounts: compiler.accounts,
@@ -51,9 +51,10 @@ pub fn compile(
     Ok(table)
 }
 
-fn system_name(config: &Config) -> &str {
-    let configured = config.system_account.as_ref();
-    configured.map_or(SYSTEM_NAME, |(name, _)| name)
+/// The system's account: the one that is configured, else one of its own unless none is wanted.
+fn system_name(config: &Config) -> Option<&str> {
+    let default = (!config.no_system_account).then_some(SYSTEM_NAME);
+    config.configured_system_account().or(default)
 }
 
 struct Compiler {
@@ -64,7 +65,6 @@ struct Compiler {
 impl Compiler {
     /// Numbers the accounts: those of before, the global one, the system's, then those of the file in its order.
     fn new(config: &Config, before: Option<&RoutingTable>) -> Self {
-        let system = system_name(config);
         let named = config.accounts.iter().map(|account| &*account.name);
         let before = before.map_or(&[][..], |table| &table.accounts);
         let mut numbers: HashMap<Arc<str>, AccountId> = HashMap::new();
@@ -75,7 +75,8 @@ impl Compiler {
         for account in before {
             compiler.number(&mut numbers, &account.name);
         }
-        for name in [GLOBAL_NAME, system].into_iter().chain(named) {
+        let system = system_name(config);
+        for name in [GLOBAL_NAME].into_iter().chain(system).chain(named) {
             let id = compiler.number(&mut numbers, name);
             let name = compiler.table(id).name.clone();
             compiler.names.insert(name, id);
@@ -288,6 +289,23 @@ mod tests {
         assert_eq!(applied(&hop.transform, "ask.1"), "q.1");
         assert!(hop.many_answers);
         assert_eq!(hop.threshold_ms, Some(3_000));
+    }
+
+    #[test]
+    fn a_system_account_unless_none_is_wanted() {
+        let system = |text: &str| {
+            let read = |_: &Path| Ok(text.as_bytes().to_vec());
+            let loaded = load_with(Path::new("test.conf"), &|_| None, &read);
+            let table = compile(&loaded.expect("nothing is wrong").config, None).unwrap();
+            let name = table.system.map(|id| table.account(id).name.to_string());
+            (name, table.len())
+        };
+        assert_eq!(system("port: 1"), (Some("$SYS".into()), 2));
+        assert_eq!(system("no_system_account: true"), (None, 1));
+        let configured = "no_system_account: true, system_account: S, accounts { S {} }";
+        assert_eq!(system(configured), (Some("S".into()), 2));
+        let by_name = "no_system_account: true, accounts { $SYS {} }";
+        assert_eq!(system(by_name), (Some("$SYS".into()), 2));
     }
 
     #[test]

@@ -30,6 +30,9 @@ const NAMED: &[u8] = b".T";
 /// Digits of the random parts and of the shard's number: as many as there can be shards.
 const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-~";
 
+/// Room for so many is kept when fewer wait.
+const KEEP: usize = 4096;
+
 /// Whether a publish there may be an answer.
 #[inline(always)]
 pub(super) fn is_answer(subject: &[u8]) -> bool {
@@ -181,6 +184,9 @@ impl Answers {
             }
         }
         self.by_due.remove(&(waiting.due_ms, subject));
+        if self.waiting.capacity() > KEEP && self.waiting.len() < self.waiting.capacity() / 8 {
+            self.waiting.shrink_to(2 * self.waiting.len());
+        }
         if let (Some(measured), true) = (waiting.measured.take(), why != End::Done) {
             self.failed.push((measured, why));
         }

@@ -106,7 +106,7 @@ impl Broker {
     }
 
     /// The time in ns from the loop's start.
-    pub(super) fn now_ns(&self) -> u64 {
+    pub fn now_ns(&self) -> u64 {
         self.now_ns
     }
 

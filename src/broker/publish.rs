@@ -24,8 +24,8 @@ pub enum Refusal {
     Mapped(Box<[u8]>),
     /// The reply is one that only the broker makes.
     Reply,
-    /// These messages of the run, for these reasons.
-    Some(Vec<(usize, Refusal)>),
+    /// Nothing was done: the messages of the run must be given one at a time.
+    OneByOne,
 }
 
 impl Broker {
@@ -43,18 +43,34 @@ impl Broker {
             .expect("an open connection");
         peer.received.messages += count;
         peer.received.bytes += bytes;
-        if run.headers {
-            let account = peer.account;
-            let by_parent = || self.table.account(account).trace.is_some();
-            if may_ask(run, by_parent) {
-                return self.publish_asking(conn, run, out);
-            }
+        if peer.mapped || run.headers {
+            return self.publish_with_care(conn, run, out);
         }
-        self.publish_unasked(conn, run, out)
+        self.publish_here(conn, run, out)
+    }
+
+    /// Publishes a run that may ask for a trace, or whose subject may be mapped.
+    fn publish_with_care(
+        &mut self,
+        conn: ConnId,
+        run: &Run<'_>,
+        out: &mut impl Outlet,
+    ) -> Result<(), Refusal> {
+        let account = self.peer(conn).account;
+        let by_parent = || self.table.account(account).trace.is_some();
+        if !run.headers || !may_ask(run, by_parent) {
+            return self.publish_unasked(conn, run, out);
+        }
+        if run.messages.len() > 1 {
+            let peer = self.peer(conn);
+            peer.received.messages -= run.messages.len() as u64;
+            peer.received.bytes -= run.body_bytes();
+            return Err(Refusal::OneByOne);
+        }
+        self.publish_asking(conn, run, out)
     }
 
     /// Publishes a run that asks for no trace.
-    #[inline(always)]
     pub(super) fn publish_unasked(
         &mut self,
         conn: ConnId,

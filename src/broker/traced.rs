@@ -53,28 +53,9 @@ struct Way {
 }
 
 impl Broker {
-    /// Publishes a run of which a message may ask for a trace.
+    /// Publishes a message that may ask for a trace.
     #[cold]
     pub(super) fn publish_asking(
-        &mut self,
-        conn: ConnId,
-        run: &Run<'_>,
-        out: &mut impl Outlet,
-    ) -> Result<(), Refusal> {
-        let mut refusals = Vec::new();
-        for at in 0..run.messages.len() {
-            let one = run.only(at..at + 1);
-            if let Err(refusal) = self.publish_one_asking(conn, &one, out) {
-                refusals.push((at, refusal));
-            }
-        }
-        match refusals.is_empty() {
-            true => Ok(()),
-            false => Err(Refusal::Some(refusals)),
-        }
-    }
-
-    fn publish_one_asking(
         &mut self,
         conn: ConnId,
         one: &Run<'_>,

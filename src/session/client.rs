@@ -416,7 +416,7 @@ impl Client {
                 self.pong(context, broker);
             }
             Op::Pong => {
-                self.heartbeat.pong(context.now_ms);
+                self.heartbeat.pong(context.now_ns);
                 if let Some(who) = &mut broker.peer(self.conn).who {
                     Arc::make_mut(who).rtt_ns = self.heartbeat.round_trip_ns();
                 }

@@ -16,7 +16,7 @@ const FIRST_PING_MS: u64 = 2_000;
 /// The round trip is measured anew after this long.
 const ROUND_TRIP_AGE_MAX_MS: u64 = 60 * 60 * 1000;
 
-/// Times of one client, in the loop's milliseconds.
+/// Times of one client, in the loop's milliseconds, where not said otherwise.
 #[derive(Debug)]
 pub struct Heartbeat {
     started_ms: u64,
@@ -26,8 +26,9 @@ pub struct Heartbeat {
     ping_due_ms: u64,
     heard_ms: u64,
     pings_out: u32,
-    asked_ms: Option<u64>,
-    round_trip_ms: Option<u64>,
+    asked_ns: Option<u64>,
+    started_ns: u64,
+    round_trip_ns: u64,
 }
 
 impl Heartbeat {
@@ -40,8 +41,9 @@ impl Heartbeat {
             ping_due_ms: context.now_ms + context.limits.ping_interval_ms,
             heard_ms: context.now_ms,
             pings_out: 0,
-            asked_ms: None,
-            round_trip_ms: None,
+            asked_ns: None,
+            started_ns: context.now_ns,
+            round_trip_ns: 0,
         }
     }
 
@@ -67,7 +69,7 @@ impl Heartbeat {
     /// CONNECT came: no hurry any more, and the round trip is measured soon. `jitter` is below 1,000 (thousandths).
     pub fn connected(&mut self, context: &Context, jitter: u64) {
         self.auth_due_ms = None;
-        self.round_trip_ms = Some(context.now_ms - self.started_ms);
+        self.round_trip_ns = context.now_ns - self.started_ns;
         let wait_ms = context.limits.ping_interval_ms.min(FIRST_PING_MS);
         self.ping_due_ms = context.now_ms + wait_ms + wait_ms / 5 * jitter / 1_000;
     }
@@ -79,10 +81,10 @@ impl Heartbeat {
     }
 
     /// PONG came.
-    pub fn pong(&mut self, now_ms: u64) {
+    pub fn pong(&mut self, now_ns: u64) {
         self.pings_out = 0;
-        if let Some(asked_ms) = self.asked_ms {
-            self.round_trip_ms = Some(now_ms - asked_ms);
+        if let Some(asked_ns) = self.asked_ns {
+            self.round_trip_ns = now_ns - asked_ns;
         }
     }
 
@@ -91,10 +93,9 @@ impl Heartbeat {
         self.started_ms
     }
 
-    /// The round trip as far as it is known, ns: the loop's clock counts milliseconds, so less than one is half a one.
+    /// The round trip as far as it is known, ns: from turn to turn of the loop.
     pub fn round_trip_ns(&self) -> u64 {
-        let ms = self.round_trip_ms.unwrap_or_default();
-        (ms * 1_000_000).max(500_000)
+        self.round_trip_ns.max(1)
     }
 
     /// When to call [`Client::on_time`] next.
@@ -104,8 +105,8 @@ impl Heartbeat {
     }
 
     fn needs_round_trip(&self, now_ms: u64) -> bool {
-        self.asked_ms
-            .is_none_or(|asked| now_ms - asked > ROUND_TRIP_AGE_MAX_MS)
+        self.asked_ns
+            .is_none_or(|asked| now_ms - asked / 1_000_000 > ROUND_TRIP_AGE_MAX_MS)
     }
 }
 
@@ -147,7 +148,7 @@ impl Client {
             return Flow::Close(CloseReason::StaleConnection);
         }
         self.heartbeat.pings_out += 1;
-        self.heartbeat.asked_ms = Some(now_ms);
+        self.heartbeat.asked_ns = Some(context.now_ns);
         broker.push(self.conn, b"PING\r\n");
         if context.trace {
             self.trace_said("PING");

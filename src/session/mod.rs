@@ -52,6 +52,8 @@ pub struct Context {
     pub traced_bytes_max: usize,
     /// Milliseconds from any start.
     pub now_ms: u64,
+    /// Nanoseconds from the same.
+    pub now_ns: u64,
     /// Unix time of that start, milliseconds.
     pub start_unix_ms: i64,
     /// What nonces are made of: nobody can foretell it.
@@ -126,6 +128,7 @@ impl Context {
             trace: false,
             traced_bytes_max: 0,
             now_ms: 0,
+            now_ns: 0,
             start_unix_ms: 0,
             random: ChaCha20Rng::from_seed(seed),
             messages: Vec::new(),

@@ -210,7 +210,18 @@ impl Client {
         }
         match broker.publish(self.conn, run, port) {
             Ok(()) => {}
+            Err(Refusal::OneByOne) => self.publish_one_by_one(broker, port, run),
             Err(refusal) => self.refused(broker, run, refusal),
+        }
+    }
+
+    #[cold]
+    fn publish_one_by_one(&self, broker: &mut Broker, port: &mut impl Port, run: &Run<'_>) {
+        for at in 0..run.messages.len() {
+            let one = run.only(at..at + 1);
+            if let Err(refusal) = broker.publish(self.conn, &one, port) {
+                self.refused(broker, &one, refusal);
+            }
         }
     }
 
@@ -265,17 +276,11 @@ impl Client {
 
     #[cold]
     fn refused(&self, broker: &mut Broker, run: &Run<'_>, refusal: Refusal) {
-        if let Refusal::Some(refusals) = refusal {
-            for (at, refusal) in refusals {
-                self.refused(broker, &run.only(at..at + 1), refusal);
-            }
-            return;
-        }
         for message in run.messages {
             match &refusal {
                 Refusal::Subject => self.refused_subject(broker, run.subject),
                 Refusal::Mapped(subject) => self.refused_subject(broker, subject),
-                Refusal::Some(_) => {}
+                Refusal::OneByOne => {}
                 Refusal::Reply => {
                     let reply = run.reply(message);
                     let text = violation::reply_refused_log(reply);

@@ -248,6 +248,7 @@ impl<R: Ring> Shard<R> {
     pub fn step(&mut self, now_ms: u64) {
         self.context.now_ms = now_ms;
         self.broker.set_time(now_ms);
+        self.context.now_ns = self.broker.now_ns();
         self.drain_mesh();
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {

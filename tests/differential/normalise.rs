@@ -124,14 +124,24 @@ impl Parts<'_> {
         let payload = event(self.payload);
         let mut out = self.line.join(b" ".as_slice());
         let headers = self.headers.map(request_headers);
-        if let Some(headers) = &headers {
-            out.extend_from_slice(format!(" {}", headers.len()).as_bytes());
+        let header_len = headers.as_ref().map(|headers| len(headers));
+        if let Some(len) = header_len {
+            out.extend_from_slice(format!(" {len}").as_bytes());
         }
         let headers = headers.unwrap_or_default();
-        out.extend_from_slice(format!(" {}\r\n", headers.len() + payload.len()).as_bytes());
+        let total = header_len.unwrap_or_default() + len(&payload);
+        out.extend_from_slice(format!(" {total}\r\n").as_bytes());
         out.extend_from_slice(&headers);
         out.extend_from_slice(&payload);
         out
+    }
+}
+
+/// How long a text would be if all generated reply subjects in it were equally long.
+fn len(bytes: &[u8]) -> usize {
+    match memchr::memmem::find(bytes, REPLY_PREFIX.as_bytes()) {
+        None => bytes.len(),
+        Some(_) => anonymous(&String::from_utf8_lossy(bytes)).len(),
     }
 }
 
@@ -217,14 +227,26 @@ fn replace(fields: &mut Map<String, Value>) {
         match value {
             Value::Object(_) if key == "server" => *value = "an object".into(),
             Value::Object(inner) => replace(inner),
-            Value::Array(items) => items
-                .iter_mut()
-                .filter_map(Value::as_object_mut)
-                .for_each(replace),
+            Value::Array(items) => {
+                items
+                    .iter_mut()
+                    .filter_map(Value::as_object_mut)
+                    .for_each(replace);
+                sort_deliveries(items);
+            }
             Value::Number(_) if volatile => *value = "a number".into(),
             Value::String(text) if volatile => *value = kind_of(text).into(),
             _ => {}
         }
+    }
+}
+
+/// In which order a trace names those that a message reached is open: consecutive ones are sorted.
+fn sort_deliveries(items: &mut [Value]) {
+    let kind = |item: &Value| item.get("type").and_then(Value::as_str).map(str::to_owned);
+    let delivered = |item: &Value| matches!(kind(item).as_deref(), Some("eg" | "se"));
+    for run in items.chunk_by_mut(|a, b| delivered(a) && delivered(b)) {
+        run.sort_by_key(Value::to_string);
     }
 }
 

@@ -76,6 +76,16 @@ impl Client {
         client
     }
 
+    /// Likewise, as this user, whose password is `p`.
+    pub fn connect_as(server: &Server, user: &str) -> Client {
+        let mut client = Client::dial(server);
+        client.op(&format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true,\"user\":{user:?},\"pass\":\"p\"}}"
+        ));
+        client.barrier();
+        client
+    }
+
     /// Connects and reads INFO, no more.
     pub fn dial(server: &Server) -> Client {
         let stream = dial(server);

@@ -5,5 +5,6 @@ mod churn;
 mod client;
 mod delivery;
 mod reload;
+mod requests;
 mod server;
 mod stalls;
