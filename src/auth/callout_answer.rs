@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::callout::{CALLOUT_SUBJECT, Issuer, Service};
-use super::identity::{Credential, Denial, Identity, UserLimits};
+use super::identity::{Credential, Denial, Identity};
 use super::jwt::{self, Grant, ResponseClaims, UserClaims};
 
 /// What an answer must fit.
@@ -153,7 +153,6 @@ impl Made {
             expires,
             token: None,
             issuer_key: Some(self.account.as_str().into()),
-            limits: UserLimits::default(),
         })
     }
 }
