@@ -32,7 +32,7 @@ fn main() {
     println!(
         "{ACCOUNTS} accounts with {IMPORTS} imports each, {PATTERNS} patterns of another shard in each:\n"
     );
-    let (table, bytes) = growth(|| Arc::new(compile(&config).expect("it compiles")));
+    let (table, bytes) = growth(|| Arc::new(compile(&config, None).expect("it compiles")));
     say("tables, once a node", bytes, ACCOUNTS * IMPORTS, "import");
     let (mut broker, bytes) = growth(|| broker(&table));
     say(

@@ -18,7 +18,7 @@ fn tables(criterion: &mut Criterion) {
         bencher.iter(|| many_accounts::load(&text));
     });
     group.bench_function("compile", |bencher| {
-        bencher.iter(|| compile(&config).expect("it compiles"));
+        bencher.iter(|| compile(&config, None).expect("it compiles"));
     });
     group.finish();
 }
