@@ -82,7 +82,7 @@ fn reloads_under_traffic_lose_nothing_and_leave_nothing() {
     assert!(!log.contains("[ERR]"), "{log}");
 }
 
-/// Everything that concerns the traffic is the same in all of them.
+/// Everything that concerns the traffic is the same in all of them. Each client has as many subscriptions as it may have.
 fn config(number: usize) -> String {
     let comer = number % 4;
     let mut text = format!(
@@ -91,12 +91,14 @@ fn config(number: usize) -> String {
          accounts {{
            A {{
              users: [ {{user: a, password: p}} ]
+             limits: {{ max_subscriptions: 1 }}
              exports: [ {{stream: \"s.>\"}}, {{service: q}}, {{stream: \"x{comer}.>\"}} ]
              mappings: {{ m: m{number} }}
            }}
            N{comer} {{ users: [ {{user: n{comer}, password: p}} ], imports: [ {{stream: {{account: A, subject: \"s.>\"}}}} ] }}
            B {{
              users: [ {{user: b, password: p}} ]
+             limits: {{ max_subscriptions: 1 }}
              imports: [
                {{stream: {{account: A, subject: \"s.>\"}}, prefix: p}}
                {{stream: {{account: A, subject: \"x{comer}.>\"}}}}
