@@ -334,7 +334,6 @@ impl Candidate {
     }
 }
 
-/// A limit as claims say it: -1 is none, everything else below 0 lets nothing pass.
 /// When the times end at which the user may be connected now; `None` if they don't.
 fn times_left(
     limits: &UserLimits,
@@ -348,6 +347,7 @@ fn times_left(
     }
 }
 
+/// A limit as claims say it: -1 is none, everything else below 0 lets nothing pass.
 pub(super) fn limit(written: i64) -> Option<u64> {
     match written {
         -1 => None,
