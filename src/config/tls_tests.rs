@@ -42,6 +42,25 @@ tls {
   verfy: true
 }"#,
         &expect![[r#"
+            main.conf:3:3: "cert_file" must be a string (put it in quotes), not a whole number
+            main.conf:4:12: each of "certs" needs "cert_file" and "key_file"
+            main.conf:4:28: "certs" must be a map { … }, not a whole number
+            main.conf:4:59: unknown field "c"
+            main.conf:5:3: "verify" must be true or false, without quotes, not a whole number
+            main.conf:6:3: "verify_cert_and_check_known_urls" is for clusters and gateways, not for clients
+            main.conf:7:3: "timeout" must not be negative
+            main.conf:8:3: "handshake_first" must be true, false, "auto" or a duration
+            main.conf:9:3: TLS 1.1 is not available: "min_version" is "1.2" or "1.3"
+            main.conf:10:19: TLS_RSA_WITH_RC4_128_SHA is insecure and not available in gannet
+            main.conf:10:45: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA is not available in gannet
+            main.conf:10:81: "x" is not known to "cipher_suites"
+            main.conf:11:23: CurveP521 is not available in gannet
+            main.conf:11:34: "y" is not known to "curve_preferences"
+            main.conf:12:18: "abc" is not the SHA-256 of a public key in 64 hexadecimal digits
+            main.conf:13:3: "connection_rate_limit" must be a whole number, without quotes, not a string
+            main.conf:14:3: "cert_store" has no meaning here: it is for Windows
+            main.conf:15:3: "ocsp_peer" is not available in gannet yet
+            main.conf:16:3: unknown field "verfy", did you mean "verify"?
         "#]],
     );
 }
@@ -49,18 +68,30 @@ tls {
 #[test]
 fn pairs_are_whole() {
     for (text, expected) in [
-        ("tls { cert_file: a }", expect![[""]]),
-        ("tls { key_file: a }", expect![[""]]),
+        ("tls { cert_file: a }", expect![[r#"
+            main.conf:1:1: "tls" has no "key_file"
+        "#]]),
+        ("tls { key_file: a }", expect![[r#"
+            main.conf:1:1: "tls" has no "cert_file"
+        "#]]),
         (
             "tls { cert_file: a, key_file: b, certs: [ {cert_file: c, key_file: d} ] }",
-            expect![[""]],
+            expect![[r#"
+                main.conf:1:7: "cert_file" and "certs" cannot stand together in "tls"
+            "#]],
         ),
-        ("tls {}", expect![[""]]),
+        ("tls {}", expect![[r#"
+            hint: main.conf:1:1: "tls" without a certificate: no handshake will succeed
+        "#]]),
         (
             "tls { cert_file: a, key_file: b, insecure: true }",
-            expect![[""]],
+            expect![[r#"
+                hint: main.conf:1:34: "insecure" changes nothing here: it is for TLS that this server begins
+            "#]],
         ),
-        ("tls: on", expect![[""]]),
+        ("tls: on", expect![[r#"
+            main.conf:1:1: "tls" must be a map { … }, not a boolean
+        "#]]),
     ] {
         check(text, &expected);
     }

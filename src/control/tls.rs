@@ -65,7 +65,7 @@ fn read(tls: &Tls) -> Result<Files, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let mut pairs = Vec::new();
     for files in &tls.certificates {
-        let [chain, key] = [&files.certificate, &files.key].map(|file| read_file(file));
+        let [chain, key] = [&files.certificate, &files.key].map(read_file);
         match (chain, key) {
             (Ok(chain), Ok(key)) => pairs.push(Pair { chain, key }),
             (chain, key) => errors.extend(chain.err().into_iter().chain(key.err())),

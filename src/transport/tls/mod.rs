@@ -148,7 +148,7 @@ impl Handshake {
         }
     }
 
-    fn finish(self: Box<Self>, plain: Vec<u8>) -> Step {
+    fn finish(self, plain: Vec<u8>) -> Step {
         let shown = self.codec.connection.peer_certificates();
         let leaf = shown.and_then(<[_]>::first);
         let certificate = match leaf.map(|leaf| PeerCertificate::parse(leaf)) {
