@@ -12,7 +12,7 @@ use gannet::config::Config;
 use gannet::proto::handshake::Info;
 use gannet::session::Snapshot;
 use gannet::shard::ring::Ring;
-use gannet::shard::{Node, Parts, Shard, ToShard, Job, mesh};
+use gannet::shard::{Job, Node, Parts, Shard, ToShard, mesh};
 
 use super::client::Client;
 use super::net::{Net, SocketId};
