@@ -68,30 +68,42 @@ tls {
 #[test]
 fn pairs_are_whole() {
     for (text, expected) in [
-        ("tls { cert_file: a }", expect![[r#"
+        (
+            "tls { cert_file: a }",
+            expect![[r#"
             main.conf:1:1: "tls" has no "key_file"
-        "#]]),
-        ("tls { key_file: a }", expect![[r#"
+        "#]],
+        ),
+        (
+            "tls { key_file: a }",
+            expect![[r#"
             main.conf:1:1: "tls" has no "cert_file"
-        "#]]),
+        "#]],
+        ),
         (
             "tls { cert_file: a, key_file: b, certs: [ {cert_file: c, key_file: d} ] }",
             expect![[r#"
                 main.conf:1:7: "cert_file" and "certs" cannot stand together in "tls"
             "#]],
         ),
-        ("tls {}", expect![[r#"
+        (
+            "tls {}",
+            expect![[r#"
             hint: main.conf:1:1: "tls" without a certificate: no handshake will succeed
-        "#]]),
+        "#]],
+        ),
         (
             "tls { cert_file: a, key_file: b, insecure: true }",
             expect![[r#"
                 hint: main.conf:1:34: "insecure" changes nothing here: it is for TLS that this server begins
             "#]],
         ),
-        ("tls: on", expect![[r#"
+        (
+            "tls: on",
+            expect![[r#"
             main.conf:1:1: "tls" must be a map { … }, not a boolean
-        "#]]),
+        "#]],
+        ),
     ] {
         check(text, &expected);
     }

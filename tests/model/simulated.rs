@@ -12,7 +12,7 @@ use gannet::config::Config;
 use gannet::proto::handshake::Info;
 use gannet::session::Snapshot;
 use gannet::shard::ring::Ring;
-use gannet::shard::{Node, Parts, Shard, ToShard, VerifyJob, mesh};
+use gannet::shard::{Job, Node, Parts, Shard, ToShard, mesh};
 
 use super::client::Client;
 use super::net::{Net, SocketId};
@@ -35,7 +35,7 @@ pub struct Simulated {
     sockets: Vec<SocketId>,
     now_ms: u64,
     _inboxes: Vec<mpsc::Sender<ToShard>>,
-    _jobs: mpsc::Receiver<VerifyJob>,
+    _jobs: mpsc::Receiver<Job>,
 }
 
 impl Simulated {

@@ -429,6 +429,9 @@ fn names_in_a_certificate() {
     );
     assert_eq!(subject("mail"), Vec::<String>::new());
     assert!(parsed("mail").subject.is_empty());
+    let key = parsed("joe").key_sha256;
+    let written: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(written, identities()["joe"].pin);
     assert_eq!(PeerCertificate::parse(b"nonsense"), None);
 }
 
