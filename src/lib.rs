@@ -11,7 +11,7 @@
 //! 3. [`proto::parser`]: control lines, borrowed and in place.
 //! 4. [`broker::publish`]: mapping, permission, match, delivery here, forwarding there, other accounts, no-responders.
 //!    The match asks [`account::table`] who sees the subject as a stream and which service takes it;
-//!    [`broker::services`] makes the requests and takes the answers back.
+//!    `broker::services` makes the requests and takes the answers back.
 //! 5. [`broker::deliver`]: targets and queue groups; [`broker::outbox`]: bytes waiting for one connection.
 //! 6. [`broker::forward`]: the same from and to other shards; [`shard::mesh`]: the queues between them.
 //!

@@ -1,5 +1,5 @@
 //! The method of operator mode: users known by JWTs, which accounts signed, which operators signed. Owns what a worker
-//! needs for it; the chain of trust is in [`jwt`](super::jwt). Fetches no account.
+//! needs for it; the chain of trust is in [`jwt`]. Fetches no account.
 
 use std::collections::HashSet;
 use std::fmt;

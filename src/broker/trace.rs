@@ -1,5 +1,5 @@
 //! Traces of messages: which message asks for one, what is noted of its way, and the event that tells it (ADR-41).
-//! Routes nothing: [`traced`](super::traced) does.
+//! Routes nothing: `traced` does.
 //!
 //! The shard that a message comes in on keeps its trace. Other shards note what happens on theirs and report it; when
 //! all have, the event is published, so that there is one for the whole node as there is for one server.

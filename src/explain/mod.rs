@@ -2,7 +2,7 @@
 //! broker would run on, so that it cannot disagree with delivery; never connects to anything, never changes anything.
 //!
 //! A [`World`] is a configuration and what it comes to; a [`Who`] is somebody in it; [`explain`] answers a [`Question`]
-//! with a [`Report`](report::Report), which is printed as a page ([`page`]) or as JSON.
+//! with a [`Report`], which is printed as a page ([`page`]) or as JSON.
 
 mod feeds;
 mod limits;

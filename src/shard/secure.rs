@@ -87,7 +87,7 @@ impl TlsJob {
 }
 
 impl Secure {
-    /// When [`Shard::secure_is_due`] is to be called; `None` once the session has the connection to itself.
+    /// When `Shard::secure_is_due` is to be called; `None` once the session has the connection to itself.
     pub fn due_ms(&self) -> Option<u64> {
         (!self.is_open()).then_some(self.due_ms)
     }
