@@ -144,7 +144,8 @@ impl JwtWork {
         };
         match jwt::authenticate(&self.operator.trust, &attempt, lookup) {
             Verdict::Admitted(admitted) => self.admitted(*admitted),
-            Verdict::Denied(denial) => self.refused(*denial),
+            // Who cannot prove its JWT is not asked about.
+            Verdict::Denied(denial) => Ok(Outcome::Denied(self.denied.because(*denial))),
             Verdict::NeedAccount(candidate) => {
                 let key = candidate.account().to_owned();
                 let work = Box::new(self);
@@ -172,19 +173,13 @@ impl JwtWork {
 
     fn admitted(self, admitted: Admitted) -> Result<Outcome, Elsewhere> {
         if admitted.callout && !self.is_auth_user(&admitted.account, &admitted.user) {
-            let (account, user) = (admitted.account.clone(), admitted.user.clone());
-            return self.ask(&account, &user);
+            let mut work = self;
+            let told = &mut work.request.client_info;
+            (told.name_tag, told.tags) = (admitted.name.clone(), admitted.tags.clone());
+            return work.ask(&admitted.account, &admitted.user);
         }
         let identity = Identity::of_token(&Arc::new(admitted));
         Ok(Outcome::Accepted(identity))
-    }
-
-    fn refused(self, denial: jwt::Denial) -> Result<Outcome, Elsewhere> {
-        if denial.callout && !self.is_auth_user(&denial.account, &denial.user) {
-            let (account, user) = (denial.account.clone(), denial.user.clone());
-            return self.ask(&account, &user);
-        }
-        Ok(Outcome::Denied(self.denied.because(denial)))
     }
 
     fn is_auth_user(&self, account: &str, user: &str) -> bool {

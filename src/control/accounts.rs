@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::auth::jwt::{Trust, to_config};
+use crate::auth::jwt::{ALL, Trust, to_config};
 use crate::auth::operator::{JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
@@ -153,7 +153,8 @@ impl Accounts {
         let now = Timestamp::now();
         let mut converted = self.convert(now);
         for _ in 0..ROUNDS_MAX {
-            let missing = std::mem::take(&mut converted.missing);
+            let mut missing = std::mem::take(&mut converted.missing);
+            missing.extend(self.placeable());
             let learnt = missing.iter().filter(|key| self.learn_nearby(key, now));
             if learnt.count() == 0 {
                 break;
@@ -314,7 +315,19 @@ impl Accounts {
         to_config(&claims, &self.trust, now.as_second())
     }
 
-    /// Takes an account's JWT in, if it counts. Gives whether it does.
+    /// Accounts that callout services may put users into, and that are not known: as far as they are named somewhere.
+    fn placeable(&self) -> Vec<String> {
+        let services = self.known.values().filter(|claims| claims.has_callout());
+        let allowed = services.flat_map(|claims| &claims.account.authorization.allowed_accounts);
+        let named = allowed.flat_map(|key| match key == ALL {
+            true => self.mode.preload.keys().collect(),
+            false => vec![key],
+        });
+        let unknown = named.filter(|key| !self.known.contains_key(key.as_str()));
+        unknown.cloned().collect()
+    }
+
+    /// Takes an account's JWT in, if it counts.
     fn learn(&mut self, key: &str, jwt: &str, now: Timestamp) -> Result<(), String> {
         let claims = self.trust.account(key, jwt, now.as_second());
         let claims = claims.map_err(|error| error.to_string())?;
