@@ -24,8 +24,8 @@ const SUBJECT_LEN: usize = 4 + 6 + 1 + 1 + 11;
 /// Where the shard's number stands.
 const SHARD_AT: usize = 11;
 
-/// Behind it, where the shard that waits must be told who answers.
-const NAMED: &[u8] = b".T";
+/// Behind it, where the shard that waits must be told who answers. No word of its own: patterns of three match.
+const NAMED: &[u8] = b"T";
 
 /// Digits of the random parts and of the shard's number: as many as there can be shards.
 const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-~";

@@ -165,8 +165,7 @@ impl Body<'_> {
         };
         let json: serde_json::Value = serde_json::from_str(json).ok()?;
         let text = |name: &str| json.get(name).and_then(|v| v.as_str()).map(str::to_owned);
-        // Without `rtt` where an answer asks: its publisher may be on another shard.
-        let once = self.headers.matches(INFO).count() == 1;
+        let once = self.headers.matches(INFO).count() == 1 && json.get("rtt")?.is_u64();
         once.then_some(Some((text("acc")?, text("svc"))))
     }
 }

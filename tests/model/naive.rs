@@ -395,7 +395,7 @@ impl Model {
         self.differs |= way.exports.contains(&waiting.export);
         let mut way = Way {
             reply: back,
-            path: vec![account],
+            path: vec![way.path.first().copied().unwrap_or(account)],
             answers: true,
             ..way.clone()
         };
