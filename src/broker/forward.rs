@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::account::Space;
 
+use super::answers::is_answer;
 use super::effect::{Batch, Effect, Origin, Outlet, Record, Scope};
 use super::matching::{Group, Match};
 use super::run::Run;
@@ -242,7 +243,8 @@ impl Broker {
     #[cold]
     fn say_untaken(&mut self, space: Space, origin: Origin, one: &Run<'_>) {
         let reply = one.reply(&one.messages[0]);
-        if reply.is_empty() {
+        // A client's own request is told of in time or not at all: behind its PONG nobody expects a 503.
+        if !is_answer(reply) {
             return;
         }
         let batch = &mut self.batches[usize::from(origin.shard)];
