@@ -205,8 +205,14 @@ impl Client {
         self.say_error(broker, &text);
         let removed = violation::subscription_lost_log(&lost.pattern, queue, &lost.sid);
         let who = self.identity.as_ref().map(|identity| identity.label());
+        let permissions = broker.peer(self.conn).permissions.as_deref();
+        let why = permissions.map(|permissions| permissions.subscribe_reason(&lost.pattern, queue));
+        let behind = violation::who_and_why(
+            self.identity.as_deref(),
+            why.map(|why| why.to_string()).unwrap_or_default(),
+        );
         log::info!(
-            "{} - {removed} for {} - not authorized",
+            "{} - {removed} for {} - not authorized{behind}",
             self.label(),
             who.unwrap_or_default()
         );
