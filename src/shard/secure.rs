@@ -603,30 +603,49 @@ impl Rate {
     const COUNT_MASK: u64 = (1 << Rate::COUNT_BITS) - 1;
     const SECOND_MS: u64 = 1_000;
 
+    /// Whether it is still the second that began then. Clocks of shards are not quite the same.
+    fn is_same(began_ms: u64, now_ms: u64) -> bool {
+        now_ms.abs_diff(began_ms) < Rate::SECOND_MS
+    }
+
     /// Counts one more; false where that is one too many. Tells the log of those, once a second.
     pub fn allow(&self, now_ms: u64, max: u64) -> bool {
         let now_ms = now_ms & (u64::MAX >> Rate::COUNT_BITS);
         let before = self.second.fetch_update(Relaxed, Relaxed, |second| {
             let (began_ms, count) = (second >> Rate::COUNT_BITS, second & Rate::COUNT_MASK);
-            Some(
-                match now_ms.wrapping_sub(began_ms) < Rate::SECOND_MS && count > 0 {
-                    true => began_ms << Rate::COUNT_BITS | (count + 1).min(Rate::COUNT_MASK),
-                    false => now_ms << Rate::COUNT_BITS | 1,
-                },
-            )
+            Some(match Rate::is_same(began_ms, now_ms) && count > 0 {
+                true => began_ms << Rate::COUNT_BITS | (count + 1).min(Rate::COUNT_MASK),
+                false => now_ms << Rate::COUNT_BITS | 1,
+            })
         });
         let second = before.unwrap_or_default();
-        let is_same = now_ms.wrapping_sub(second >> Rate::COUNT_BITS) < Rate::SECOND_MS;
+        let is_same = Rate::is_same(second >> Rate::COUNT_BITS, now_ms);
         if !is_same || second & Rate::COUNT_MASK < max {
             return true;
         }
         self.refused.fetch_add(1, Relaxed);
         let told_ms = self.told_ms.load(Relaxed);
-        if now_ms.wrapping_sub(told_ms) >= Rate::SECOND_MS {
+        if now_ms.saturating_sub(told_ms) >= Rate::SECOND_MS {
             self.told_ms.store(now_ms, Relaxed);
             let refused = self.refused.swap(0, Relaxed);
             log::warn!("Rejected {refused} connections due to TLS rate limiting");
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rate;
+
+    #[test]
+    fn so_many_a_second() {
+        let rate = Rate::default();
+        let at = |now_ms| rate.allow(now_ms, 2);
+        assert_eq!(
+            [at(5_000), at(4_999), at(5_001), at(5_999)],
+            [true, true, false, false]
+        );
+        assert_eq!([at(6_000), at(6_500), at(6_999)], [true, true, false]);
     }
 }
