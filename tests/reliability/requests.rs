@@ -164,7 +164,7 @@ fn unanswered_requests_leave_no_memory() {
     witness.op("SUB measured 1");
     witness.barrier();
     let mut service = Client::connect_as(&server, "a");
-    service.op("SUB q 1\r\nSUB last 1");
+    service.op("SUB q 1\r\nSUB last 2");
     service.barrier();
     let mut stream = service.writer();
     // Takes what comes and answers nothing.
