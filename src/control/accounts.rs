@@ -2,6 +2,7 @@
 //! in use; compiles nothing and publishes no snapshot itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -17,7 +18,7 @@ use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{self, Outcome, Work};
 use crate::config::Config;
 use crate::shard::ring::Token;
-use crate::shard::{Job, ToShard, VerifyJob};
+use crate::shard::{Job, Task, ToShard};
 
 use super::bus::{Bus, Message};
 use super::resolver::{Fetched, Resolver, tls};
@@ -55,6 +56,8 @@ pub struct Waiting {
     pub shard: usize,
     /// Its connection.
     pub conn: Token,
+    /// Where the client is.
+    pub source: IpAddr,
     /// The number for the verdict.
     pub ticket: u32,
     /// What is left to do.
@@ -256,18 +259,19 @@ impl Accounts {
         for Waiting {
             shard,
             conn,
+            source,
             ticket,
             work,
         } in self.ready.drain(..)
         {
             let work = work.under(operator.clone());
             // Without workers the broker stops.
-            let _ = jobs.send(Job::Verify(VerifyJob {
+            let _ = jobs.send(Job {
                 shard,
                 conn,
-                ticket,
-                work: Box::new(Work::Jwt(work)),
-            }));
+                source,
+                task: Task::Verify(ticket, Box::new(Work::Jwt(work))),
+            });
         }
     }
 
@@ -413,6 +417,7 @@ impl Accounts {
             conn,
             ticket,
             work,
+            ..
         } in pending.waiting
         {
             let verdict: Outcome = work.without_account(key, why.to_owned());

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod boot;
 pub mod bus;
 pub mod callout;
+mod fair;
 pub mod log;
 pub mod process;
 pub mod read;

@@ -1,4 +1,4 @@
-//! Threads that verify slow credentials and make TLS handshakes off the shards. Own the order of jobs; never decide who may come in.
+//! Threads that verify slow credentials and make TLS handshakes off the shards. Own how jobs are taken, each source in its turn; never decide who may come in.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -12,9 +12,10 @@ use thread_priority::{
 
 use super::accounts::{self, Waiting};
 use super::callout::{Callouts, Question};
+use super::fair::Fair;
 use crate::auth::Elsewhere;
 use crate::shard::ring::handles::Waker;
-use crate::shard::{Job, ToShard, VerifyJob};
+use crate::shard::{Job, Task, ToShard};
 
 /// How a worker answers a shard.
 #[derive(Clone, Debug)]
@@ -48,15 +49,18 @@ pub fn start(
     callouts: &Callouts,
     accounts: &Sender<accounts::Event>,
 ) -> std::io::Result<()> {
-    let jobs = Arc::new(Mutex::new(jobs));
+    let intake = Arc::new(Mutex::new(Intake {
+        incoming: jobs,
+        waiting: Fair::default(),
+    }));
     for number in 0..count {
-        let (jobs, lines) = (jobs.clone(), lines.clone());
+        let (intake, lines) = (intake.clone(), lines.clone());
         let (callouts, accounts) = (callouts.clone(), accounts.clone());
         thread::Builder::new()
             .name(format!("verify-{number}"))
             .spawn(move || {
                 give_way(number);
-                work(&jobs, &lines, &callouts, &accounts);
+                work(&intake, &lines, &callouts, &accounts);
             })?;
     }
     Ok(())
@@ -77,52 +81,73 @@ fn give_way(number: usize) {
     }
 }
 
-fn work(
-    jobs: &Mutex<Receiver<Job>>,
-    lines: &[ShardLine],
-    callouts: &Callouts,
-    accounts: &Sender<accounts::Event>,
-) {
-    loop {
-        let next = jobs.lock().expect("no worker panics with the lock").recv();
-        match next {
-            Ok(Job::Verify(job)) => verify(job, lines, callouts, accounts),
-            Ok(Job::Tls(job)) => {
-                let (shard, conn) = (job.shard, job.conn);
-                lines[shard].tell(ToShard::Handshaken(conn, job.run()));
-            }
-            Err(_) => return,
+/// Where jobs come in and wait for their turns.
+struct Intake {
+    incoming: Receiver<Job>,
+    waiting: Fair<Job>,
+}
+
+impl Intake {
+    /// The next one; waits for it. `None` when no more can come.
+    fn next(&mut self) -> Option<Job> {
+        while let Ok(job) = self.incoming.try_recv() {
+            self.waiting.push(job.source, job);
         }
+        self.waiting.pop().or_else(|| self.incoming.recv().ok())
     }
 }
 
-fn verify(
-    job: VerifyJob,
+fn work(
+    intake: &Mutex<Intake>,
     lines: &[ShardLine],
     callouts: &Callouts,
     accounts: &Sender<accounts::Event>,
 ) {
-    let (shard, conn, ticket) = (job.shard, job.conn, job.ticket);
-    match job.work.run(Timestamp::now()) {
-        Ok(outcome) => {
-            lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
-        }
-        Err(Elsewhere::Account { key, work }) => {
-            let waiting = Waiting {
-                shard,
-                conn,
-                ticket,
-                work,
-            };
-            // Without the control thread the broker stops: nobody waits for a verdict.
-            let _ = accounts.send(accounts::Event::Wanted { key, waiting });
-        }
-        Err(Elsewhere::Callout(work)) => callouts.ask(Question {
+    let next = || {
+        intake
+            .lock()
+            .expect("no worker panics with the lock")
+            .next()
+    };
+    while let Some(job) = next() {
+        let Job {
             shard,
             conn,
-            ticket,
-            work,
-        }),
+            source,
+            task,
+        } = job;
+        match task {
+            Task::Tls(task) => drop(lines[shard].tell(ToShard::Handshaken(conn, task.run()))),
+            Task::Verify(ticket, work) => {
+                let verified = work.run(Timestamp::now());
+                let elsewhere = match verified {
+                    Ok(outcome) => {
+                        lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
+                        continue;
+                    }
+                    Err(elsewhere) => elsewhere,
+                };
+                match elsewhere {
+                    Elsewhere::Account { key, work } => {
+                        let waiting = Waiting {
+                            shard,
+                            conn,
+                            source,
+                            ticket,
+                            work,
+                        };
+                        // Without the control thread the broker stops: nobody waits for a verdict.
+                        let _ = accounts.send(accounts::Event::Wanted { key, waiting });
+                    }
+                    Elsewhere::Callout(work) => callouts.ask(Question {
+                        shard,
+                        conn,
+                        ticket,
+                        work,
+                    }),
+                }
+            }
+        }
     }
 }
 

@@ -156,7 +156,8 @@ impl Wires {
 /// All connections of a shard.
 #[derive(Debug, Default)]
 pub struct Connections {
-    slots: Slab<Connection>,
+    /// Each on the heap by itself: slots that move when there are more are small.
+    slots: Slab<Box<Connection>>,
     /// Their sockets.
     pub wires: Wires,
     generation: u32,
@@ -180,7 +181,7 @@ impl Connections {
 
     /// Fills the slot [`Connections::next`] gave.
     pub fn insert(&mut self, conn: ConnId, connection: Connection) {
-        let slot = self.slots.insert(connection);
+        let slot = self.slots.insert(Box::new(connection));
         assert_eq!(slot as ConnId, conn, "the slot that was given");
     }
 
@@ -203,12 +204,12 @@ impl Connections {
 
     /// A connection, if the slot is in use.
     pub fn try_get(&mut self, conn: ConnId) -> Option<&mut Connection> {
-        self.slots.get_mut(conn as usize)
+        self.slots.get_mut(conn as usize).map(Box::as_mut)
     }
 
     /// Frees a slot.
     pub fn remove(&mut self, conn: ConnId) -> Connection {
-        self.slots.remove(conn as usize)
+        *self.slots.remove(conn as usize)
     }
 
     /// The slots in use.

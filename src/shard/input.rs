@@ -10,7 +10,7 @@ use crate::session::Flow;
 use super::connections::{Parked, Receiving};
 use super::lent::Lent;
 use super::ring::{Event, ReceiveEnd, Ring, Token};
-use super::{Io, Job, Shard, ToShard, VerifyJob};
+use super::{Io, Job, Shard, Task, ToShard};
 
 /// How long a publisher is held back before it may feed one more piece to a subscriber that is far behind, again
 /// and again until that one has caught up or is cut. The oracle's limit for one read.
@@ -110,19 +110,24 @@ impl<R: Ring> Shard<R> {
                 if self.connections.get(conn).client.awaits_verdict() {
                     self.park(conn, Parked::Verifying);
                 }
-                let job = Job::Verify(VerifyJob {
-                    shard: self.index,
-                    conn: self.connections.wires.token(conn),
-                    ticket: self.connections.get(conn).client.ticket(),
-                    work,
-                });
-                if self.jobs.send(job).is_err() {
-                    self.start_close(conn, CloseReason::ServerShutdown);
-                }
+                let ticket = self.connections.get(conn).client.ticket();
+                self.send_to_workers(conn, Task::Verify(ticket, work));
             }
             Flow::Close(reason) => self.start_close(conn, reason),
         }
         self.schedule(conn);
+    }
+
+    pub(super) fn send_to_workers(&mut self, conn: ConnId, task: Task) {
+        let job = Job {
+            shard: self.index,
+            conn: self.connections.wires.token(conn),
+            source: self.connections.get(conn).client.ip,
+            task,
+        };
+        if self.jobs.send(job).is_err() {
+            self.start_close(conn, CloseReason::ServerShutdown);
+        }
     }
 
     pub(super) fn park(&mut self, conn: ConnId, why: Parked) {

@@ -20,6 +20,7 @@ pub mod swap;
 pub mod timers;
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -36,7 +37,7 @@ use crate::transport::tls::{Scratch, Step};
 use connections::{Connections, Wires};
 use mesh::{Item, Mesh};
 use ring::{Event, Ring, Token, Wait};
-use secure::{Rate, TlsJob};
+use secure::{Rate, TlsTask};
 use swap::Judging;
 use timers::Timers;
 
@@ -64,24 +65,24 @@ impl Node {
 
 /// What a shard asks of the workers.
 #[derive(Debug)]
-pub enum Job {
-    /// To verify credentials.
-    Verify(VerifyJob),
-    /// To make a step of a TLS handshake.
-    Tls(TlsJob),
-}
-
-/// The verification of credentials.
-#[derive(Debug)]
-pub struct VerifyJob {
+pub struct Job {
     /// Which shard asks.
     pub shard: usize,
     /// For which connection.
     pub conn: Token,
-    /// Its number for the verdict.
-    pub ticket: u32,
+    /// Where the client is: sources take turns.
+    pub source: IpAddr,
     /// The slow part.
-    pub work: Box<Work>,
+    pub task: Task,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub enum Task {
+    /// To verify credentials; the number is for the verdict.
+    Verify(u32, Box<Work>),
+    /// To make a step of a TLS handshake.
+    Tls(TlsTask),
 }
 
 /// What others tell a shard, besides the mesh.

@@ -14,7 +14,7 @@ use crate::transport::tls::{self, Codec, Fault, Handshake, Secured, Step};
 
 use super::connections::Parked;
 use super::ring::{Ring, Token};
-use super::{Job, Shard};
+use super::{Shard, Task};
 
 /// What is kept of a client that sends before it may.
 const EARLY_BYTES_MAX: usize = 256 * 1024;
@@ -70,16 +70,12 @@ enum Awaited {
 
 /// A step of a handshake, for a worker.
 #[derive(Debug)]
-pub struct TlsJob {
-    /// Which shard asks.
-    pub shard: usize,
-    /// For which connection.
-    pub conn: Token,
+pub struct TlsTask {
     handshake: Box<Handshake>,
     bytes: Vec<u8>,
 }
 
-impl TlsJob {
+impl TlsTask {
     /// Does it.
     pub fn run(self) -> Step {
         self.handshake.step(&self.bytes)
@@ -312,15 +308,7 @@ impl<R: Ring> Shard<R> {
 
     fn send_away(&mut self, conn: ConnId, handshake: Box<Handshake>, bytes: Vec<u8>) {
         self.park(conn, Parked::Handshaking);
-        let job = Job::Tls(TlsJob {
-            shard: self.index,
-            conn: self.connections.wires.token(conn),
-            handshake,
-            bytes,
-        });
-        if self.jobs.send(job).is_err() {
-            self.start_close(conn, CloseReason::ServerShutdown);
-        }
+        self.send_to_workers(conn, Task::Tls(TlsTask { handshake, bytes }));
     }
 
     /// A worker has made a step.
