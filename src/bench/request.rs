@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::conn::{Conn, Target};
 
@@ -87,6 +88,20 @@ impl Requester {
         }
     }
 
+    /// One blocking read: how many replies came. A 503 is an error.
+    pub fn hear_some(&mut self) -> Result<u64, String> {
+        let before = self.conn.skipper.tally();
+        self.conn.read_once(&mut self.buffer)?;
+        let after = self.conn.skipper.tally();
+        for _ in before.pings..after.pings {
+            self.conn.write(b"PONG\r\n")?;
+        }
+        match after.with_headers > before.with_headers {
+            true => Err("no responders".to_owned()),
+            false => Ok(after.messages - before.messages),
+        }
+    }
+
     /// Asks and waits; the time between.
     #[inline]
     pub fn round_trip(&mut self) -> Result<Duration, String> {
@@ -160,6 +175,40 @@ impl Responder {
         self.replies.clear();
         Ok(answered)
     }
+}
+
+/// Keeps so many requests in flight between the two until `end`, one thread for both: replies and requests go as they
+/// come. How many were answered, all that were asked.
+pub fn keep_in_flight(
+    requester: &mut Requester,
+    responder: &mut Responder,
+    requests: u64,
+    end: Instant,
+) -> Result<u64, String> {
+    let (mut asked, mut heard) = (requests, 0);
+    requester.ask_together(requests)?;
+    while heard < asked {
+        let (asks, answers) = {
+            let mut both = [
+                PollFd::new(&requester.conn.stream, PollFlags::IN),
+                PollFd::new(&responder.conn.stream, PollFlags::IN),
+            ];
+            poll(&mut both, None).map_err(|e| e.to_string())?;
+            both.map(|one| !one.revents().is_empty()).into()
+        };
+        if answers {
+            responder.answer_some()?;
+        }
+        if asks {
+            let more = requester.hear_some()?;
+            heard += more;
+            if Instant::now() < end && more > 0 {
+                requester.ask_together(more)?;
+                asked += more;
+            }
+        }
+    }
+    Ok(heard)
 }
 
 /// The first whole frame: the reply subject if it is a request, and its length in bytes.

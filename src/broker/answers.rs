@@ -3,15 +3,19 @@
 //!
 //! The number of the shard that took the request is part of the subject.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use crate::account::AccountId;
 use crate::subject::pattern_matches;
 
+use super::deadlines::{Deadlines, Place};
 use super::latency::Measured;
 use super::{Broker, ShardPlace};
 
@@ -90,24 +94,27 @@ pub(super) struct Waiting {
     pub(super) measured: Option<Box<Measured>>,
     /// Set where nobody but who is asked here can take the request.
     pub(super) original: Option<Arc<Original>>,
-    pub(super) due_ms: u64,
+    /// Where it stands among those with the same threshold; set when it is added.
+    pub(super) place: Place,
 }
 
-/// Where answers are published: an account, and a subject of its clients.
-type Reply = (AccountId, Arc<[u8]>);
+/// Where answers go, an account and a subject of its clients, and the subject they are published on.
+type Reply = (AccountId, Arc<[u8]>, Arc<[u8]>);
 
 /// Requests that wait for answers.
 ///
-/// Invariant: `by_reply` and `by_due` have exactly one entry for each of `waiting`.
+/// Invariant: `by_reply` and `deadlines` have exactly one entry for each of `waiting`.
 #[derive(Debug)]
 pub(super) struct Answers {
     place: ShardPlace,
     seed: u64,
-    count: u64,
+    random: ChaCha20Rng,
     now_ms: u64,
     pub(super) waiting: HashMap<Arc<[u8]>, Waiting>,
-    by_reply: BTreeMap<Reply, BTreeSet<Arc<[u8]>>>,
-    by_due: BTreeSet<(u64, Arc<[u8]>)>,
+    by_reply: BTreeSet<Reply>,
+    deadlines: Deadlines,
+    /// What the subjects of each account begin with, of those accounts that were asked or answered.
+    parts: HashMap<AccountId, [u8; 6]>,
     /// Measured ones that ended otherwise than with an answer.
     pub(super) failed: Vec<(Box<Measured>, End)>,
 }
@@ -117,43 +124,46 @@ impl Answers {
         Answers {
             place,
             seed,
-            count: 0,
+            random: keystream(seed, place),
             now_ms: 0,
             waiting: HashMap::new(),
-            by_reply: BTreeMap::new(),
-            by_due: BTreeSet::new(),
+            by_reply: BTreeSet::new(),
+            deadlines: Deadlines::default(),
+            parts: HashMap::new(),
             failed: Vec::new(),
         }
     }
 
     /// A subject nobody can guess; `named` if this shard must be told who answers.
     pub(super) fn subject(&mut self, service: AccountId, named: bool) -> Arc<[u8]> {
-        self.count += 1;
         let mut subject = [b'.'; SUBJECT_LEN + NAMED.len()];
         subject[..4].copy_from_slice(PREFIX);
         subject[4..10].copy_from_slice(&self.account_part(service));
         subject[SHARD_AT] = DIGITS[usize::from(self.place.index)];
-        let of_request = &mut subject[SHARD_AT + 1..SUBJECT_LEN];
-        random_digits(b"request", self.seed, self.place, self.count, of_request);
+        let mut random = [0; SUBJECT_LEN - SHARD_AT - 1];
+        self.random.fill_bytes(&mut random);
+        digits(&random, &mut subject[SHARD_AT + 1..SUBJECT_LEN]);
         subject[SUBJECT_LEN..].copy_from_slice(NAMED);
         let len = SUBJECT_LEN + if named { NAMED.len() } else { 0 };
         subject[..len].into()
     }
 
     /// The part of these subjects that is the same for all services of an account, on every shard.
-    fn account_part(&self, service: AccountId) -> [u8; 6] {
-        let of_account = Sha256::new()
-            .chain_update(b"account")
-            .chain_update(self.seed.to_le_bytes())
-            .chain_update(service.0.to_le_bytes())
-            .finalize();
-        let mut part = [0; 6];
-        digits(&of_account, &mut part);
-        part
+    fn account_part(&mut self, service: AccountId) -> [u8; 6] {
+        *self.parts.entry(service).or_insert_with(|| {
+            let of_account = Sha256::new()
+                .chain_update(b"account")
+                .chain_update(self.seed.to_le_bytes())
+                .chain_update(service.0.to_le_bytes())
+                .finalize();
+            let mut part = [0; 6];
+            digits(&of_account, &mut part);
+            part
+        })
     }
 
     /// Whether services of an account are answered there. To all others it is a subject like any other.
-    pub(super) fn are_taken_at(&self, service: AccountId, subject: &[u8]) -> bool {
+    pub(super) fn are_taken_at(&mut self, service: AccountId, subject: &[u8]) -> bool {
         let own = self.account_part(service);
         subject
             .get(4..11)
@@ -162,13 +172,12 @@ impl Answers {
 
     pub(super) fn add(&mut self, mut waiting: Waiting, named: bool) -> Arc<[u8]> {
         let subject = self.subject(waiting.service, named);
-        waiting.due_ms = self.now_ms + waiting.threshold_ms;
-        self.by_due.insert((waiting.due_ms, subject.clone()));
-        let reply = (waiting.requestor, waiting.reply.clone());
-        self.by_reply
-            .entry(reply)
-            .or_default()
-            .insert(subject.clone());
+        let due_ms = self.now_ms + waiting.threshold_ms;
+        waiting.place = self
+            .deadlines
+            .add(waiting.threshold_ms, due_ms, subject.clone());
+        let reply = (waiting.requestor, waiting.reply.clone(), subject.clone());
+        self.by_reply.insert(reply);
         self.waiting.insert(subject.clone(), waiting);
         subject
     }
@@ -176,14 +185,9 @@ impl Answers {
     /// Nobody waits there any longer. Gives what was waited for.
     pub(super) fn remove(&mut self, subject: &[u8], why: End) -> Option<Waiting> {
         let (subject, mut waiting) = self.waiting.remove_entry(subject)?;
-        let reply = (waiting.requestor, waiting.reply.clone());
-        if let Some(subjects) = self.by_reply.get_mut(&reply) {
-            subjects.remove(&subject);
-            if subjects.is_empty() {
-                self.by_reply.remove(&reply);
-            }
-        }
-        self.by_due.remove(&(waiting.due_ms, subject));
+        let reply = (waiting.requestor, waiting.reply.clone(), subject);
+        self.by_reply.remove(&reply);
+        self.deadlines.remove(waiting.place);
         if self.waiting.capacity() > KEEP && self.waiting.len() < self.waiting.capacity() / 8 {
             self.waiting.shrink_to(2 * self.waiting.len());
         }
@@ -198,32 +202,54 @@ impl Answers {
         let Some((key, waiting)) = self.waiting.get_key_value_mut(subject) else {
             return;
         };
-        self.by_due.remove(&(waiting.due_ms, key.clone()));
-        waiting.due_ms = self.now_ms + waiting.threshold_ms;
-        self.by_due.insert((waiting.due_ms, key.clone()));
+        let due_ms = self.now_ms + waiting.threshold_ms;
+        self.deadlines.remove(waiting.place);
+        waiting.place = self
+            .deadlines
+            .add(waiting.threshold_ms, due_ms, key.clone());
     }
 
     /// Ends those whose time has passed.
     #[inline]
     pub(super) fn expire(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
-        while let Some((due_ms, subject)) = self.by_due.first()
-            && *due_ms <= now_ms
-        {
-            let subject = subject.clone();
+        while let Some(subject) = self.deadlines.passed(now_ms) {
             self.remove(&subject, End::Late);
         }
     }
 
     /// When the first of them is to be ended.
     pub(super) fn due_ms(&self) -> Option<u64> {
-        self.by_due.first().map(|(due_ms, _)| *due_ms)
+        self.deadlines.first_ms()
+    }
+
+    /// The replies, and the subjects whose answers go there, of those replies of an account that begin so.
+    fn replies(
+        &self,
+        account: AccountId,
+        start: &[u8],
+    ) -> impl Iterator<Item = (&Arc<[u8]>, &Arc<[u8]>)> {
+        let from = (account, Arc::from(start), Arc::from(&[][..]));
+        self.by_reply
+            .range((Bound::Included(from), Bound::Unbounded))
+            .take_while(move |(of, reply, _)| *of == account && reply.starts_with(start))
+            .map(|(_, reply, subject)| (reply, subject))
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
+}
+
+/// What the subjects that a shard gives are made of.
+fn keystream(seed: u64, place: ShardPlace) -> ChaCha20Rng {
+    let key = Sha256::new()
+        .chain_update(b"request")
+        .chain_update(seed.to_le_bytes())
+        .chain_update([place.index])
+        .finalize();
+    ChaCha20Rng::from_seed(key.into())
 }
 
 /// Digits that nobody can guess who does not know the seed.
@@ -268,15 +294,13 @@ impl Broker {
         }
         let open = pattern.iter().position(|byte| matches!(byte, b'*' | b'>'));
         let start = &pattern[..open.unwrap_or(pattern.len())];
-        let from = (account, Arc::from(start));
-        let concerned: Vec<Arc<[u8]>> = self
+        let mut concerned: Vec<Arc<[u8]>> = self
             .answers
-            .by_reply
-            .range(from..)
-            .take_while(|((of, reply), _)| *of == account && reply.starts_with(start))
-            .filter(|((_, reply), _)| pattern_matches(pattern, reply))
-            .map(|((_, reply), _)| reply.clone())
+            .replies(account, start)
+            .filter(|(reply, _)| pattern_matches(pattern, reply))
+            .map(|(reply, _)| reply.clone())
             .collect();
+        concerned.dedup();
         for reply in concerned {
             // The way back of a request that came through this account hears it, and so does a service that it asks.
             let mut heard = self.answers.waiting.contains_key(&reply);
@@ -292,10 +316,12 @@ impl Broker {
 
     /// Ends what waits for answers to a reply, and what waits for theirs.
     fn drop_answers_to(&mut self, account: AccountId, reply: &Arc<[u8]>) {
-        let key = (account, reply.clone());
-        let Some(subjects) = self.answers.by_reply.get(&key).cloned() else {
-            return;
-        };
+        let subjects: Vec<Arc<[u8]>> = self
+            .answers
+            .replies(account, reply)
+            .take_while(|(of, _)| *of == reply)
+            .map(|(_, subject)| subject.clone())
+            .collect();
         for subject in subjects {
             if let Some(waiting) = self.answers.remove(&subject, End::Unheard) {
                 self.drop_answers_to(waiting.service, &subject);

@@ -11,6 +11,7 @@ use crate::account::{AccountId, Space};
 
 use super::Broker;
 use super::answers::{End, Original, Waiting, is_answer, is_named, shard_of};
+use super::deadlines::Place;
 use super::effect::{Origin, Outlet, Record};
 use super::events::NOBODY;
 use super::headers;
@@ -202,7 +203,7 @@ impl Broker {
             threshold_ms: call.threshold_ms,
             measured,
             original: asker.original.clone(),
-            due_ms: 0,
+            place: Place::default(),
         };
         Some(self.answers.add(waiting, named))
     }
@@ -330,7 +331,7 @@ impl Broker {
                 threshold_ms,
                 measured: None,
                 original: None,
-                due_ms: 0,
+                place: Place::default(),
             };
             let named = self.answer_is_named(account, run.reply(message));
             self.answers.add(waiting, named)

@@ -11,7 +11,7 @@ use crate::bench::blob::Blob;
 use crate::bench::conn::{Conn, Target};
 use crate::bench::drive::{Goal, Publisher};
 use crate::bench::load::{Load, PublisherSpec, Running, SubscriberSpec, subscribe};
-use crate::bench::request::{Requester, Responder, histogram, record};
+use crate::bench::request::{Requester, Responder, histogram, keep_in_flight, record};
 
 /// Bytes due and not yet delivered, over all subscribers: with 1,000 of them, about one read of the server's.
 /// More would only lengthen the phases: what is outstanding at the end is delivered before the clock stops.
@@ -273,17 +273,7 @@ fn requests_together(
     let mut requester = Requester::open(&asking, "q", "bench", payload_bytes)?;
     let mut ask_for = |length| -> Result<u64, String> {
         let end = Instant::now() + length;
-        let mut asked = 0;
-        while Instant::now() < end {
-            requester.ask_together(IN_FLIGHT)?;
-            let mut answered = 0;
-            while answered < IN_FLIGHT {
-                answered += responder.answer_some()?;
-            }
-            requester.hear_together(IN_FLIGHT)?;
-            asked += IN_FLIGHT;
-        }
-        Ok(asked)
+        keep_in_flight(&mut requester, &mut responder, IN_FLIGHT, end)
     };
     ask_for(times.warmup)?;
     std::thread::sleep(SETTLE);
