@@ -4,13 +4,16 @@
 //! The number of the shard that took the request is part of the subject.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::hash::BuildHasher;
+use std::ops::Deref;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
+use slab::Slab;
 
 use crate::account::AccountId;
 use crate::subject::pattern_matches;
@@ -56,6 +59,32 @@ pub(super) fn shard_of(subject: &[u8]) -> Option<usize> {
     memchr::memchr(subject[SHARD_AT], DIGITS)
 }
 
+/// A subject that answers are given; its last byte is 0 where it is not [named](is_named).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct AnswerSubject([u8; SUBJECT_LEN + NAMED.len()]);
+
+impl AnswerSubject {
+    fn of(subject: &[u8]) -> Option<AnswerSubject> {
+        let mut bytes = [0; SUBJECT_LEN + NAMED.len()];
+        let fits = subject.len() == SUBJECT_LEN || is_named(subject);
+        fits.then(|| {
+            bytes[..subject.len()].copy_from_slice(subject);
+            AnswerSubject(bytes)
+        })
+    }
+}
+
+impl Deref for AnswerSubject {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self.0[SUBJECT_LEN] {
+            0 => &self.0[..SUBJECT_LEN],
+            _ => &self.0,
+        }
+    }
+}
+
 /// Why nobody waits for an answer any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -80,6 +109,8 @@ pub(super) struct Original {
 /// Where the answers to one request go.
 #[derive(Debug)]
 pub(super) struct Waiting {
+    /// Where they answer; set when it is added.
+    pub(super) subject: AnswerSubject,
     /// Whose clients answer.
     pub(super) service: AccountId,
     /// Where they go,
@@ -98,20 +129,34 @@ pub(super) struct Waiting {
     pub(super) place: Place,
 }
 
-/// Where answers go, an account and a subject of its clients, and the subject they are published on.
-type Reply = (AccountId, Arc<[u8]>, Arc<[u8]>);
+/// Bytes of a reply that its key holds.
+const KEY_BYTES: usize = 24;
+
+/// A reply with the number of who waits for answers to it. Those that begin alike stand together, and of these those
+/// that are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ReplyKey {
+    account: AccountId,
+    /// Its first bytes, the first in the highest place, with zeros behind those of a short one.
+    start: [u64; KEY_BYTES / 8],
+    /// A hash of all of it.
+    hash: u32,
+    number: u32,
+}
 
 /// Requests that wait for answers.
 ///
-/// Invariant: `by_reply` and `deadlines` have exactly one entry for each of `waiting`.
+/// Invariant: `by_subject`, `by_reply` and `deadlines` have exactly one entry for each of `waiting`.
 #[derive(Debug)]
 pub(super) struct Answers {
     place: ShardPlace,
     seed: u64,
     random: ChaCha20Rng,
+    hasher: FixedState,
     now_ms: u64,
-    pub(super) waiting: HashMap<Arc<[u8]>, Waiting>,
-    by_reply: BTreeSet<Reply>,
+    waiting: Slab<Waiting>,
+    by_subject: HashMap<AnswerSubject, u32>,
+    by_reply: BTreeSet<ReplyKey>,
     deadlines: Deadlines,
     /// What the subjects of each account begin with, of those accounts that were asked or answered.
     parts: HashMap<AccountId, [u8; 6]>,
@@ -125,8 +170,10 @@ impl Answers {
             place,
             seed,
             random: keystream(seed, place),
+            hasher: FixedState::with_seed(seed),
             now_ms: 0,
-            waiting: HashMap::new(),
+            waiting: Slab::new(),
+            by_subject: HashMap::new(),
             by_reply: BTreeSet::new(),
             deadlines: Deadlines::default(),
             parts: HashMap::new(),
@@ -135,7 +182,7 @@ impl Answers {
     }
 
     /// A subject nobody can guess; `named` if this shard must be told who answers.
-    pub(super) fn subject(&mut self, service: AccountId, named: bool) -> Arc<[u8]> {
+    pub(super) fn subject(&mut self, service: AccountId, named: bool) -> AnswerSubject {
         let mut subject = [b'.'; SUBJECT_LEN + NAMED.len()];
         subject[..4].copy_from_slice(PREFIX);
         subject[4..10].copy_from_slice(&self.account_part(service));
@@ -143,9 +190,8 @@ impl Answers {
         let mut random = [0; SUBJECT_LEN - SHARD_AT - 1];
         self.random.fill_bytes(&mut random);
         digits(&random, &mut subject[SHARD_AT + 1..SUBJECT_LEN]);
-        subject[SUBJECT_LEN..].copy_from_slice(NAMED);
-        let len = SUBJECT_LEN + if named { NAMED.len() } else { 0 };
-        subject[..len].into()
+        subject[SUBJECT_LEN..].copy_from_slice(if named { NAMED } else { &[0] });
+        AnswerSubject(subject)
     }
 
     /// The part of these subjects that is the same for all services of an account, on every shard.
@@ -170,51 +216,78 @@ impl Answers {
             .is_some_and(|part| part.strip_suffix(b".") == Some(own.as_slice()))
     }
 
-    pub(super) fn add(&mut self, mut waiting: Waiting, named: bool) -> Arc<[u8]> {
+    /// What waits for answers on a subject.
+    pub(super) fn get_mut(&mut self, subject: &[u8]) -> Option<&mut Waiting> {
+        let number = self.number(subject)?;
+        Some(&mut self.waiting[number as usize])
+    }
+
+    /// Whether anybody waits for answers on a subject.
+    pub(super) fn contains(&self, subject: &[u8]) -> bool {
+        self.number(subject).is_some()
+    }
+
+    fn number(&self, subject: &[u8]) -> Option<u32> {
+        let subject = AnswerSubject::of(subject)?;
+        self.by_subject.get(&subject).copied()
+    }
+
+    /// One more waits. Gives the subject that it is to be answered on.
+    pub(super) fn add(&mut self, mut waiting: Waiting, named: bool) -> AnswerSubject {
         let subject = self.subject(waiting.service, named);
         let due_ms = self.now_ms + waiting.threshold_ms;
-        waiting.place = self
-            .deadlines
-            .add(waiting.threshold_ms, due_ms, subject.clone());
-        let reply = (waiting.requestor, waiting.reply.clone(), subject.clone());
-        self.by_reply.insert(reply);
-        self.waiting.insert(subject.clone(), waiting);
+        let number = self.waiting.vacant_key() as u32;
+        waiting.subject = subject;
+        waiting.place = self.deadlines.add(waiting.threshold_ms, due_ms, number);
+        let key = self.key(waiting.requestor, &waiting.reply);
+        self.by_reply.insert(ReplyKey { number, ..key });
+        self.by_subject.insert(subject, number);
+        self.waiting.insert(waiting);
         subject
     }
 
     /// Nobody waits there any longer. Gives what was waited for.
     pub(super) fn remove(&mut self, subject: &[u8], why: End) -> Option<Waiting> {
-        let (subject, mut waiting) = self.waiting.remove_entry(subject)?;
-        let reply = (waiting.requestor, waiting.reply.clone(), subject);
-        self.by_reply.remove(&reply);
+        let number = self.number(subject)?;
+        Some(self.take(number, why))
+    }
+
+    fn take(&mut self, number: u32, why: End) -> Waiting {
+        let mut waiting = self.waiting.remove(number as usize);
+        self.by_subject.remove(&waiting.subject);
+        let key = self.key(waiting.requestor, &waiting.reply);
+        self.by_reply.remove(&ReplyKey { number, ..key });
         self.deadlines.remove(waiting.place);
-        if self.waiting.capacity() > KEEP && self.waiting.len() < self.waiting.capacity() / 8 {
-            self.waiting.shrink_to(2 * self.waiting.len());
+        let capacity = self.by_subject.capacity();
+        if capacity > KEEP && self.by_subject.len() < capacity / 8 {
+            self.by_subject.shrink_to(2 * self.by_subject.len());
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > KEEP {
+            self.waiting = Slab::new();
         }
         if let (Some(measured), true) = (waiting.measured.take(), why != End::Done) {
             self.failed.push((measured, why));
         }
-        Some(waiting)
+        waiting
     }
 
     /// Another answer may come within the threshold from now on.
     pub(super) fn wait_on(&mut self, subject: &[u8]) {
-        let Some((key, waiting)) = self.waiting.get_key_value_mut(subject) else {
+        let Some(number) = self.number(subject) else {
             return;
         };
+        let waiting = &mut self.waiting[number as usize];
         let due_ms = self.now_ms + waiting.threshold_ms;
         self.deadlines.remove(waiting.place);
-        waiting.place = self
-            .deadlines
-            .add(waiting.threshold_ms, due_ms, key.clone());
+        waiting.place = self.deadlines.add(waiting.threshold_ms, due_ms, number);
     }
 
     /// Ends those whose time has passed.
     #[inline]
     pub(super) fn expire(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
-        while let Some(subject) = self.deadlines.passed(now_ms) {
-            self.remove(&subject, End::Late);
+        while let Some(number) = self.deadlines.passed(now_ms) {
+            self.take(number, End::Late);
         }
     }
 
@@ -223,23 +296,57 @@ impl Answers {
         self.deadlines.first_ms()
     }
 
-    /// The replies, and the subjects whose answers go there, of those replies of an account that begin so.
-    fn replies(
+    /// Who waits for answers to replies of an account that begin so.
+    fn whose_reply_begins(
         &self,
         account: AccountId,
         start: &[u8],
-    ) -> impl Iterator<Item = (&Arc<[u8]>, &Arc<[u8]>)> {
-        let from = (account, Arc::from(start), Arc::from(&[][..]));
-        self.by_reply
-            .range((Bound::Included(from), Bound::Unbounded))
-            .take_while(move |(of, reply, _)| *of == account && reply.starts_with(start))
-            .map(|(_, reply, subject)| (reply, subject))
+    ) -> impl Iterator<Item = &Waiting> {
+        let from = ReplyKey {
+            account,
+            start: key_start(start),
+            hash: 0,
+            number: 0,
+        };
+        let held = &start[..start.len().min(KEY_BYTES)];
+        let keys = self.by_reply.range(from..);
+        keys.map(|key| &self.waiting[key.number as usize])
+            .take_while(move |waiting| {
+                waiting.requestor == account && waiting.reply.starts_with(held)
+            })
+    }
+
+    /// Who waits for answers to one reply.
+    fn whose_reply_is(&self, account: AccountId, reply: &[u8]) -> impl Iterator<Item = &Waiting> {
+        let from = self.key(account, reply);
+        let same = move |key: &&ReplyKey| ReplyKey { number: 0, ..**key } == from;
+        let keys = self.by_reply.range(from..).take_while(same);
+        keys.map(|key| &self.waiting[key.number as usize])
+            .filter(move |waiting| *waiting.reply == *reply)
+    }
+
+    /// The key of a reply, with the lowest number.
+    fn key(&self, account: AccountId, reply: &[u8]) -> ReplyKey {
+        ReplyKey {
+            account,
+            start: key_start(reply),
+            hash: self.hasher.hash_one(reply) as u32,
+            number: 0,
+        }
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
+}
+
+fn key_start(reply: &[u8]) -> [u64; KEY_BYTES / 8] {
+    let mut held = [0; KEY_BYTES];
+    let len = reply.len().min(KEY_BYTES);
+    held[..len].copy_from_slice(&reply[..len]);
+    let words = held.as_chunks().0;
+    std::array::from_fn(|at| u64::from_be_bytes(words[at]))
 }
 
 /// What the subjects that a shard gives are made of.
@@ -292,18 +399,9 @@ impl Broker {
         if self.answers.len() == 0 {
             return;
         }
-        let open = pattern.iter().position(|byte| matches!(byte, b'*' | b'>'));
-        let start = &pattern[..open.unwrap_or(pattern.len())];
-        let mut concerned: Vec<Arc<[u8]>> = self
-            .answers
-            .replies(account, start)
-            .filter(|(reply, _)| pattern_matches(pattern, reply))
-            .map(|(reply, _)| reply.clone())
-            .collect();
-        concerned.dedup();
-        for reply in concerned {
+        for reply in self.replies_within(account, pattern) {
             // The way back of a request that came through this account hears it, and so does a service that it asks.
-            let mut heard = self.answers.waiting.contains_key(&reply);
+            let mut heard = self.answers.contains(&reply);
             self.table
                 .account(account)
                 .services(&reply, |_| heard = true);
@@ -314,14 +412,30 @@ impl Broker {
         }
     }
 
-    /// Ends what waits for answers to a reply, and what waits for theirs.
-    fn drop_answers_to(&mut self, account: AccountId, reply: &Arc<[u8]>) {
-        let subjects: Vec<Arc<[u8]>> = self
-            .answers
-            .replies(account, reply)
-            .take_while(|(of, _)| *of == reply)
-            .map(|(_, subject)| subject.clone())
+    /// The replies of an account that a pattern matches, each once.
+    fn replies_within(&self, account: AccountId, pattern: &[u8]) -> Vec<Arc<[u8]>> {
+        let Some(open) = memchr::memchr2(b'*', b'>', pattern) else {
+            let mut waiting = self.answers.whose_reply_is(account, pattern);
+            return waiting
+                .next()
+                .map(|one| one.reply.clone())
+                .into_iter()
+                .collect();
+        };
+        let waiting = self.answers.whose_reply_begins(account, &pattern[..open]);
+        let mut replies: Vec<Arc<[u8]>> = waiting
+            .filter(|waiting| pattern_matches(pattern, &waiting.reply))
+            .map(|waiting| waiting.reply.clone())
             .collect();
+        replies.sort_unstable();
+        replies.dedup();
+        replies
+    }
+
+    /// Ends what waits for answers to a reply, and what waits for theirs.
+    fn drop_answers_to(&mut self, account: AccountId, reply: &[u8]) {
+        let waiting = self.answers.whose_reply_is(account, reply);
+        let subjects: Vec<AnswerSubject> = waiting.map(|waiting| waiting.subject).collect();
         for subject in subjects {
             if let Some(waiting) = self.answers.remove(&subject, End::Unheard) {
                 self.drop_answers_to(waiting.service, &subject);

@@ -4,8 +4,6 @@
 //! All entries of a queue wait equally long from when they were added, and time does not go back: each queue is in the
 //! order of its deadlines.
 
-use std::sync::Arc;
-
 use slab::Slab;
 
 /// Marks the end of a queue.
@@ -21,7 +19,7 @@ pub(super) struct Place {
     entry: u32,
 }
 
-/// Deadlines, each with the subject of its request.
+/// Deadlines, each with the number of its request.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     entries: Slab<Entry>,
@@ -32,7 +30,7 @@ pub(super) struct Deadlines {
 #[derive(Debug)]
 struct Entry {
     due_ms: u64,
-    subject: Arc<[u8]>,
+    request: u32,
     before: u32,
     behind: u32,
 }
@@ -46,12 +44,12 @@ struct Queue {
 
 impl Deadlines {
     /// One more, behind all others of its threshold.
-    pub fn add(&mut self, threshold_ms: u64, due_ms: u64, subject: Arc<[u8]>) -> Place {
+    pub fn add(&mut self, threshold_ms: u64, due_ms: u64, request: u32) -> Place {
         let number = self.queue(threshold_ms);
         let queue = &mut self.queues[number];
         let entry = self.entries.insert(Entry {
             due_ms,
-            subject,
+            request,
             before: queue.last,
             behind: NONE,
         }) as u32;
@@ -107,11 +105,11 @@ impl Deadlines {
         }
     }
 
-    /// The subject of one whose time has come; it stays in.
-    pub fn passed(&self, now_ms: u64) -> Option<Arc<[u8]>> {
+    /// The number of one whose time has come; it stays in.
+    pub fn passed(&self, now_ms: u64) -> Option<u32> {
         let mut firsts = self.firsts();
         let passed = firsts.find(|entry| entry.due_ms <= now_ms)?;
-        Some(passed.subject.clone())
+        Some(passed.request)
     }
 
     /// When the first is due.
@@ -133,17 +131,15 @@ mod tests {
     #[test]
     fn each_at_its_time() {
         let mut deadlines = Deadlines::default();
-        let mut add = |threshold, now, name: &str| {
-            deadlines.add(threshold, now + threshold, name.as_bytes().into())
-        };
-        let long = add(100, 0, "long");
-        add(10, 5, "short");
-        add(100, 6, "last");
+        let mut add = |threshold, now, request| deadlines.add(threshold, now + threshold, request);
+        let long = add(100, 0, 1);
+        add(10, 5, 2);
+        add(100, 6, 3);
         assert_eq!(deadlines.first_ms(), Some(15));
         assert_eq!(deadlines.passed(14), None);
-        assert_eq!(deadlines.passed(15).as_deref(), Some(&b"short"[..]));
+        assert_eq!(deadlines.passed(15), Some(2));
         deadlines.remove(long);
-        assert_eq!(deadlines.passed(100).as_deref(), Some(&b"short"[..]));
+        assert_eq!(deadlines.passed(100), Some(2));
     }
 
     proptest! {
@@ -151,22 +147,22 @@ mod tests {
         #[test]
         fn agrees_with_a_list(steps in prop::collection::vec((0u8..3, 0u64..4, any::<prop::sample::Index>()), 0..200)) {
             let mut deadlines = Deadlines::default();
-            let mut list: Vec<(u64, Place, Arc<[u8]>)> = Vec::new();
+            let mut list: Vec<(u64, Place, u32)> = Vec::new();
             let mut now_ms = 0;
             for (number, (step, by, index)) in steps.into_iter().enumerate() {
                 match step {
                     0 => now_ms += by,
                     1 => {
-                        let subject: Arc<[u8]> = number.to_le_bytes().as_slice().into();
+                        let request = number as u32;
                         let due_ms = now_ms + by * 3;
-                        list.push((due_ms, deadlines.add(by * 3, due_ms, subject.clone()), subject));
+                        list.push((due_ms, deadlines.add(by * 3, due_ms, request), request));
                     }
                     _ if list.is_empty() => {}
                     _ => deadlines.remove(list.swap_remove(index.index(list.len())).1),
                 }
                 prop_assert_eq!(deadlines.first_ms(), list.iter().map(|(due_ms, ..)| *due_ms).min());
                 let passed = deadlines.passed(now_ms);
-                let has_passed = list.iter().any(|(due_ms, _, subject)| *due_ms <= now_ms && Some(subject) == passed.as_ref());
+                let has_passed = list.iter().any(|(due_ms, _, request)| *due_ms <= now_ms && Some(*request) == passed);
                 prop_assert_eq!(passed.is_some(), has_passed);
                 prop_assert_eq!(has_passed, list.iter().any(|(due_ms, ..)| *due_ms <= now_ms));
             }

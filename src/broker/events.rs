@@ -64,6 +64,11 @@ impl Broker {
         self.events.node = node;
     }
 
+    /// The name of the server.
+    pub fn node_name(&self) -> Arc<str> {
+        self.events.node.name.clone()
+    }
+
     /// Publishes what the broker has to say; once a turn.
     #[inline]
     pub fn publish_events(&mut self, out: &mut impl Outlet) {

@@ -55,22 +55,20 @@ pub(super) fn canonical(block: &[u8]) -> Headers {
     headers
 }
 
-/// The lines of a block up to the empty one that ends it, without those that begin so. A block of nothing gets its
+/// Puts the lines of a block up to the empty one that ends it, without those that begin so. A block of nothing gets its
 /// first line.
-pub(super) fn without(block: &[u8], beginnings: &[&[u8]]) -> Vec<u8> {
+pub(super) fn without(block: &[u8], beginnings: &[&[u8]], into: &mut Vec<u8>) {
     if block.len() < 2 {
-        return VERSION.to_vec();
+        return into.extend_from_slice(VERSION);
     }
-    let mut kept = Vec::with_capacity(block.len() + 128);
     for line in block[..block.len() - 2].split_inclusive(|byte| *byte == b'\n') {
         if !beginnings
             .iter()
             .any(|beginning| line.starts_with(beginning))
         {
-            kept.extend_from_slice(line);
+            into.extend_from_slice(line);
         }
     }
-    kept
 }
 
 fn trimmed(value: &[u8]) -> &[u8] {
@@ -105,6 +103,11 @@ mod tests {
 
     #[test]
     fn lines_go() {
+        let without = |block, beginnings: &[&[u8]]| {
+            let mut kept = Vec::new();
+            without(block, beginnings, &mut kept);
+            kept
+        };
         let kept = without(BLOCK, &[b"a-B:", b"Empty"]);
         expect!["NATS/1.0\r\nA-b:  c \r\nNo colon\r\nx: 1\r\n"]
             .assert_eq(&String::from_utf8(kept).expect("text"));

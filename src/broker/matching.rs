@@ -81,9 +81,12 @@ pub struct Match {
     /// Queue groups, here and elsewhere.
     pub groups: Vec<Group>,
     /// Services of other accounts that take it.
-    pub calls: Vec<Arc<Call>>,
+    pub calls: Calls,
     text: SmallVec<[u8; TEXT_INLINE]>,
 }
+
+/// Services of other accounts that take a subject; mostly there is one.
+pub type Calls = SmallVec<[Arc<Call>; 1]>;
 
 /// A service of another account that takes a subject.
 #[derive(Debug)]
@@ -243,12 +246,21 @@ struct Set {
     /// A part of the hash for each slot: a slot whose tag differs need not be looked at.
     tags: [u32; WAYS],
     slots: [Option<Box<Match>>; WAYS],
+    /// The last subjects that were asked for once and found no free slot.
+    once: [u32; WAYS],
 }
 
 /// Answers by (space, subject), four to a set.
+///
+/// When a set is full, a subject gets into it only when it is asked for again: subjects of replies, each asked for once,
+/// push out nothing and touch no memory but the set's line.
 #[derive(Debug)]
 pub struct MatchCache {
     sets: Vec<Set>,
+    /// The answer about a subject that is in no set.
+    passing: Match,
+    /// Answers that passed.
+    passed: usize,
     hasher: FixedState,
 }
 
@@ -257,6 +269,8 @@ impl MatchCache {
     pub fn new(seed: u64) -> Self {
         MatchCache {
             sets: (0..SETS).map(|_| Set::default()).collect(),
+            passing: Match::default(),
+            passed: 0,
             hasher: FixedState::with_seed(seed),
         }
     }
@@ -293,7 +307,8 @@ impl MatchCache {
         self.build(set, way, tag, build)
     }
 
-    /// Builds an answer in the slot with its tag, a free one, or the one whose turn it is.
+    /// Builds an answer in the slot with its tag, a free one, or the one whose turn it is if the subject was asked for
+    /// before.
     #[cold]
     fn build(
         &mut self,
@@ -303,11 +318,22 @@ impl MatchCache {
         build: impl FnOnce(&mut Match),
     ) -> &Match {
         let set = &mut self.sets[set];
-        let way = if way < WAYS {
-            way
-        } else {
-            let free = set.slots.iter().position(|slot| slot.is_none());
-            free.unwrap_or((tag >> 8) as usize % WAYS)
+        let free = || set.slots.iter().position(|slot| slot.is_none());
+        let way = match way < WAYS {
+            true => Some(way),
+            false => free().or_else(|| {
+                let again = set.once.contains(&tag);
+                again.then_some((tag >> 8) as usize % WAYS)
+            }),
+        };
+        let Some(way) = way else {
+            set.once[self.passed % WAYS] = tag;
+            self.passed = self.passed.wrapping_add(1);
+            if self.passing.plain.len() > TARGETS_MAX {
+                self.passing = Match::default();
+            }
+            build(&mut self.passing);
+            return &self.passing;
         };
         set.tags[way] = tag;
         let slot = &mut set.slots[way];

@@ -21,6 +21,7 @@ pub mod peer;
 pub mod publish;
 pub mod run;
 mod services;
+mod spell;
 pub mod subscribe;
 pub mod trace;
 mod traced;
@@ -46,6 +47,7 @@ use matching::MatchCache;
 use outbox::{Chunk, ChunkPool};
 use peer::{Peer, Traffic};
 use trace::Traces;
+use who::Introductions;
 
 /// How far a connection may fall behind.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +93,9 @@ pub struct Broker {
     table: Arc<RoutingTable>,
     accounts: Vec<Interest>,
     answers: Answers,
+    introductions: Introductions,
+    /// Memory for messages that the broker makes.
+    spelled: Vec<u8>,
     events: Events,
     traces: Traces,
     peers: Vec<Option<Box<Peer>>>,
@@ -124,6 +129,8 @@ impl Broker {
             table: Arc::default(),
             accounts: vec![Interest::new(seed)],
             answers: Answers::new(place, seed),
+            introductions: Introductions::default(),
+            spelled: Vec::new(),
             events: Events::default(),
             traces: Traces::default(),
             peers: Vec::new(),
@@ -167,6 +174,7 @@ impl Broker {
     pub fn set_table(&mut self, table: Arc<RoutingTable>) {
         self.know_accounts(table.len());
         self.table = table;
+        self.introductions = Introductions::default();
         for interest in &mut self.accounts {
             interest.generation += 1;
         }

@@ -113,6 +113,9 @@ impl Broker {
 
     /// What the mappings of an account make of a subject; `None` leaves it as it is.
     pub(super) fn mapped(&mut self, account: AccountId, subject: &[u8]) -> Option<Vec<u8>> {
+        if !self.table.account(account).has_mappings() {
+            return None;
+        }
         let (chance, random) = (self.random_below(100), self.random_below(u32::MAX));
         let mapping = self.table.account(account).mapping(subject)?;
         let mut mapped = Vec::new();

@@ -4,21 +4,23 @@
 //! A request gets a reply subject of its own in the service's account. What is published there goes to the
 //! requestor's reply, in the requestor's account, through the shard that took the request.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::account::table::HOPS_MAX;
 use crate::account::{AccountId, Space};
 
 use super::Broker;
-use super::answers::{End, Original, Waiting, is_answer, is_named, shard_of};
+use super::answers::{AnswerSubject, End, Original, Waiting, is_answer, is_named, shard_of};
 use super::deadlines::Place;
 use super::effect::{Origin, Outlet, Record};
 use super::events::NOBODY;
 use super::headers;
 use super::matching::Call;
-use super::run::{Message, Run};
+use super::run::Run;
+use super::spell::{Spelling, spell_in};
 use super::trace::{DISABLED, HEADER_DESTINATION, Trace, Tracing};
-use super::who::{Detail, Told, Who};
+use super::who::{Detail, Who};
 
 const INFO: &[u8] = b"Nats-Request-Info: ";
 
@@ -83,20 +85,24 @@ impl Broker {
         let subject = mapped.as_deref().unwrap_or(&call.subject);
         let message = &run.messages[0];
         let block = &run.body(message)[..message.header_len as usize];
-        let mut header = headers::without(block, &[INFO]);
-        header.extend_from_slice(INFO);
-        header.extend_from_slice(&self.describe(&asker));
-        header.extend_from_slice(b"\r\n");
+        let reply_bytes = reply.as_deref().unwrap_or_default();
+        let mut spelling = Spelling::new(std::mem::take(&mut self.spelled), reply_bytes);
+        let header = spelling.header();
         let (mut blocked, mut only) = (false, false);
-        if let Some(noted) = &mut trace {
-            only = noted.tracing.only;
-            let account = self.table.account(call.account).name.clone();
-            let at = self.rfc3339_now();
-            noted.service_import(at, &account, run.subject, subject);
-            header = headers::without(
-                &[&header, b"\r\n".as_slice()].concat(),
-                &[HEADER_DESTINATION],
-            );
+        match &mut trace {
+            None => headers::without(block, &[INFO], header),
+            Some(noted) => {
+                only = noted.tracing.only;
+                let account = self.table.account(call.account).name.clone();
+                let at = self.rfc3339_now();
+                noted.service_import(at, &account, run.subject, subject);
+                headers::without(block, &[INFO, HEADER_DESTINATION], header);
+            }
+        }
+        header.extend_from_slice(INFO);
+        header.extend_from_slice(self.describe(&asker));
+        header.extend_from_slice(b"\r\n");
+        if trace.is_some() {
             header.extend_from_slice(HEADER_DESTINATION);
             header.push(b' ');
             match call.allow_trace {
@@ -111,8 +117,7 @@ impl Broker {
             header.extend_from_slice(b"\r\n");
         }
         header.extend_from_slice(b"\r\n");
-        let payload = &run.payload_crlf(message);
-        let (bytes, message) = spell(reply.as_deref().unwrap_or_default(), &header, payload);
+        let (bytes, message) = spelling.end(reply_bytes.len(), run.payload_crlf(message));
         let there = Run {
             bytes: &bytes,
             subject,
@@ -125,6 +130,7 @@ impl Broker {
             Some(trace) => self.route_traced(space, origin, &there, Some(&asker), trace, out),
             None => self.route(space, origin, &there, Some(&asker), out) == Some(true),
         };
+        self.spelled = bytes;
         match reply {
             Some(reply) if !asked => drop(self.answers.remove(&reply, End::Nobody)),
             Some(reply) if only => drop(self.answers.remove(&reply, End::Done)),
@@ -175,7 +181,7 @@ impl Broker {
     }
 
     /// Waits for answers to a request that has a reply. Gives the subject they are to be published on.
-    fn expect_answer(&mut self, request: &Request<'_>, asker: &Asker) -> Option<Arc<[u8]>> {
+    fn expect_answer(&mut self, request: &Request<'_>, asker: &Asker) -> Option<AnswerSubject> {
         let Request {
             call, from, run, ..
         } = *request;
@@ -203,6 +209,7 @@ impl Broker {
             threshold_ms: call.threshold_ms,
             measured,
             original: asker.original.clone(),
+            subject: AnswerSubject::default(),
             place: Place::default(),
         };
         Some(self.answers.add(waiting, named))
@@ -229,9 +236,7 @@ impl Broker {
     }
 
     /// What a service is told of who asks.
-    fn describe(&self, asker: &Asker) -> Vec<u8> {
-        let name = |account| &*self.table.account(account).name;
-        let through = (asker.hops > 1).then(|| name(asker.through));
+    fn describe(&mut self, asker: &Asker) -> &[u8] {
         let detail = match asker {
             Asker { shared: true, .. } => Detail::Full,
             Asker {
@@ -239,7 +244,11 @@ impl Broker {
             } => Detail::Server,
             _ => Detail::Little,
         };
-        Told::new(asker.who.as_deref(), name(asker.account), through, detail).json()
+        let through = (asker.hops > 1).then_some(asker.through);
+        let table = &self.table;
+        let name = |account| &*table.account(account).name;
+        self.introductions
+            .of(asker.who.as_ref(), asker.account, through, detail, name)
     }
 
     /// A client published on a subject for answers: takes each to the shard that knows whose they are. `trace` notes its
@@ -308,7 +317,7 @@ impl Broker {
         trace: Option<&mut Trace>,
         out: &mut impl Outlet,
     ) {
-        let Some(waiting) = self.answers.waiting.get_mut(run.subject) else {
+        let Some(waiting) = self.answers.get_mut(run.subject) else {
             return;
         };
         if waiting.service != account {
@@ -331,6 +340,7 @@ impl Broker {
                 threshold_ms,
                 measured: None,
                 original: None,
+                subject: AnswerSubject::default(),
                 place: Place::default(),
             };
             let named = self.answer_is_named(account, run.reply(message));
@@ -339,17 +349,23 @@ impl Broker {
         let mapped = self.mapped(requestor, &reply);
         let subject = mapped.as_deref().unwrap_or(&reply);
         let block = &run.body(message)[..message.header_len as usize];
-        let mut header = block.to_vec();
+        let mut header = Cow::Borrowed(block);
         let mut only = false;
         if let Some(trace) = trace {
             let name = self.table.account(requestor).name.clone();
             let at = self.rfc3339_now();
             trace.service_import(at, &name, run.subject, subject);
             only = trace.tracing.only;
-            header = with_destination(block, DISABLED);
+            header = with_destination(block, DISABLED).into();
         }
         let payload = run.payload_crlf(message);
-        let (bytes, message) = spell(back.as_deref().unwrap_or_default(), &header, payload);
+        let memory = std::mem::take(&mut self.spelled);
+        let (bytes, message) = spell_in(
+            memory,
+            back.as_deref().unwrap_or_default(),
+            &header,
+            payload,
+        );
         let there = Run {
             bytes: &bytes,
             subject,
@@ -369,7 +385,7 @@ impl Broker {
         };
         let mut delivered =
             !only && self.route(space, origin, &there, Some(&asker), out) == Some(true);
-        if !only && is_answer(&reply) && self.answers.waiting.contains_key(&reply) {
+        if !only && is_answer(&reply) && self.answers.contains(&reply) {
             let further = Run {
                 subject: &reply,
                 ..there
@@ -377,6 +393,7 @@ impl Broker {
             self.answer(requestor, origin, responder, &further, None, out);
             delivered = true;
         }
+        self.spelled = bytes;
         if !many || !delivered || ends {
             self.answers.remove(run.subject, End::Done);
         } else {
@@ -417,37 +434,11 @@ impl Broker {
 
 /// A block of headers with `Nats-Trace-Dest` set.
 pub(super) fn with_destination(block: &[u8], destination: &[u8]) -> Vec<u8> {
-    let mut header = headers::without(block, &[HEADER_DESTINATION]);
+    let mut header = Vec::new();
+    headers::without(block, &[HEADER_DESTINATION], &mut header);
     header.extend_from_slice(HEADER_DESTINATION);
     header.push(b' ');
     header.extend_from_slice(destination);
     header.extend_from_slice(b"\r\n\r\n");
     header
-}
-
-/// A message as deliveries spell it.
-pub(super) fn spell(reply: &[u8], header: &[u8], payload_crlf: &[u8]) -> (Vec<u8>, Message) {
-    let total = header.len() + payload_crlf.len() - 2;
-    let mut bytes = Vec::with_capacity(reply.len() + total + 32);
-    bytes.extend_from_slice(reply);
-    if !reply.is_empty() {
-        bytes.push(b' ');
-    }
-    if !header.is_empty() {
-        bytes.extend_from_slice(header.len().to_string().as_bytes());
-        bytes.push(b' ');
-    }
-    bytes.extend_from_slice(total.to_string().as_bytes());
-    bytes.extend_from_slice(b"\r\n");
-    let body = bytes.len() as u32;
-    bytes.extend_from_slice(header);
-    bytes.extend_from_slice(payload_crlf);
-    let message = Message {
-        tail: 0,
-        reply_len: reply.len() as u32,
-        body,
-        header_len: header.len() as u32,
-        end: bytes.len() as u32,
-    };
-    (bytes, message)
 }

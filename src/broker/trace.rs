@@ -314,7 +314,7 @@ impl Broker {
         let name = peer
             .who
             .as_ref()
-            .map_or_else(String::new, |who| who.name.clone());
+            .map_or_else(String::new, |who| who.name.to_string());
         let ingress = Ingress {
             r#type: "in",
             ts: self.rfc3339_now(),

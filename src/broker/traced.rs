@@ -15,7 +15,8 @@ use super::interest::NONE;
 use super::matching::{Call, Match, Target};
 use super::publish::Refusal;
 use super::run::Run;
-use super::services::{Asker, Request, spell, with_destination};
+use super::services::{Asker, Request, with_destination};
+use super::spell::spell;
 use super::trace::{Asked, Egress, Trace, Tracing};
 
 const NO_ECHO: &str = "Not delivered because of no echo";

@@ -5,35 +5,36 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::account::AccountId;
 use crate::proto::encode;
 
 /// A client, as far as others may be told. Made when it connects.
 #[derive(Clone, Debug, Default)]
 pub struct Who {
     /// When it came, RFC 3339.
-    pub start: String,
+    pub start: Box<str>,
     /// Where it comes from.
-    pub host: String,
+    pub host: Box<str>,
     /// Its number on the node.
     pub id: u64,
     /// Its user.
-    pub user: String,
+    pub user: Box<str>,
     /// CONNECT `name`.
-    pub name: String,
+    pub name: Box<str>,
     /// CONNECT `lang`.
-    pub lang: String,
+    pub lang: Box<str>,
     /// CONNECT `version`.
-    pub version: String,
+    pub version: Box<str>,
     /// The name of its server.
     pub server: Arc<str>,
     /// CONNECT `jwt`.
-    pub jwt: String,
+    pub jwt: Box<str>,
     /// Who vouches for its key.
-    pub issuer_key: String,
+    pub issuer_key: Box<str>,
     /// The name in its token.
-    pub name_tag: String,
+    pub name_tag: Box<str>,
     /// The tags in its token.
-    pub tags: Vec<String>,
+    pub tags: Box<[String]>,
     /// Its round trip, ns.
     pub rtt_ns: u64,
 }
@@ -122,11 +123,73 @@ impl<'a> Told<'a> {
             client_type: full.map(|_| "nats"),
         }
     }
+}
 
-    pub(super) fn json(&self) -> Vec<u8> {
-        let mut json = Vec::new();
-        encode::json(self, &mut json);
-        json
+/// Descriptions are kept for so many clients.
+const KEPT: usize = 64;
+
+/// What was told of clients last.
+#[derive(Debug)]
+pub(super) struct Introductions(Vec<Introduction>);
+
+#[derive(Debug, Default)]
+struct Introduction {
+    /// Whose; absent where nothing was told yet.
+    of: Option<Introduced>,
+    json: Vec<u8>,
+}
+
+/// A client, or only its account, and what is told of it.
+#[derive(Debug)]
+struct Introduced {
+    who: Option<Arc<Who>>,
+    account: AccountId,
+    through: Option<AccountId>,
+    detail: Detail,
+}
+
+impl Default for Introductions {
+    fn default() -> Self {
+        Introductions((0..KEPT).map(|_| Introduction::default()).collect())
+    }
+}
+
+impl Introductions {
+    /// The JSON of [`Told`]. `name` is that of an account.
+    pub fn of<'n>(
+        &mut self,
+        who: Option<&Arc<Who>>,
+        account: AccountId,
+        through: Option<AccountId>,
+        detail: Detail,
+        name: impl Fn(AccountId) -> &'n str,
+    ) -> &[u8] {
+        let slot = who.map_or(0, |who| who.id as usize % KEPT);
+        let kept = &mut self.0[slot];
+        let known = kept.of.as_ref().is_some_and(|of| {
+            let same = match (&of.who, who) {
+                (Some(known), Some(who)) => Arc::ptr_eq(known, who),
+                (known, who) => known.is_none() && who.is_none(),
+            };
+            same && (of.account, of.through, of.detail) == (account, through, detail)
+        });
+        if !known {
+            kept.of = Some(Introduced {
+                who: who.cloned(),
+                account,
+                through,
+                detail,
+            });
+            kept.json.clear();
+            let told = Told::new(
+                who.map(|who| &**who),
+                name(account),
+                through.map(&name),
+                detail,
+            );
+            encode::json(&told, &mut kept.json);
+        }
+        &kept.json
     }
 }
 
@@ -136,7 +199,8 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn check(who: Option<&Who>, through: Option<&str>, detail: Detail, expected: Expect) {
-        let json = Told::new(who, "B", through, detail).json();
+        let mut json = Vec::new();
+        encode::json(&Told::new(who, "B", through, detail), &mut json);
         expected.assert_eq(&String::from_utf8(json).expect("text"));
     }
 

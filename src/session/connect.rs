@@ -223,7 +223,8 @@ impl Client {
         self.phase = Phase::Member;
         self.heartbeat.expires(context, identity.expires);
         broker.set_permissions(self.conn, identity.permissions.clone());
-        broker.peer(self.conn).who = Some(Arc::new(self.who(context, &identity)));
+        let who = self.who(context, broker, &identity);
+        broker.peer(self.conn).who = Some(Arc::new(who));
         self.identity = Some(Box::new(identity));
         self.apply_limits(context, broker)
     }
@@ -239,25 +240,21 @@ impl Client {
     }
 
     /// What others may be told of this client.
-    fn who(&self, context: &Context, identity: &Identity) -> Who {
+    fn who(&self, context: &Context, broker: &Broker, identity: &Identity) -> Who {
         let token = identity.token.as_deref();
         Who {
-            start: context.timestamp(self.heartbeat.started_ms()),
-            host: self.ip.to_string(),
+            start: context.timestamp(self.heartbeat.started_ms()).into(),
+            host: self.ip.to_string().into(),
             id: self.id,
-            user: identity.user.to_string(),
-            name: self.options.name.to_string(),
-            lang: self.options.lang.to_string(),
-            version: self.options.version.to_string(),
-            name_tag: token.map_or_else(String::new, |token| token.name.clone()),
-            tags: token.map_or_else(Vec::new, |token| token.tags.clone()),
-            server: context.info.server_name.as_str().into(),
-            jwt: self.options.jwt.expose().to_owned(),
-            issuer_key: identity
-                .issuer_key
-                .as_deref()
-                .unwrap_or_default()
-                .to_owned(),
+            user: (&*identity.user).into(),
+            name: (&*self.options.name).into(),
+            lang: (&*self.options.lang).into(),
+            version: (&*self.options.version).into(),
+            name_tag: token.map_or("", |token| &token.name).into(),
+            tags: token.map_or(&[][..], |token| &token.tags).into(),
+            server: broker.node_name(),
+            jwt: self.options.jwt.expose().into(),
+            issuer_key: identity.issuer_key.as_deref().unwrap_or_default().into(),
             rtt_ns: self.heartbeat.round_trip_ns(),
         }
     }
