@@ -186,9 +186,10 @@ fn unanswered_requests_leave_no_memory() {
             match way {
                 0 => requestor.op("UNSUB 1"),
                 1 => drop(requestor.barrier()),
-                // It is told of the last one when its time has passed: by then that of the others has.
+                // It is told of the last one when its time has passed: by then that of the others has. Nobody who has gone
+                // listened there.
                 _ => {
-                    requestor.op("PUB last in.last 0\r\n");
+                    requestor.op("PUB last out.last 0\r\n");
                     requestor.barrier();
                     let told = String::from_utf8(witness.message().body).expect("text");
                     assert!(told.contains("\"status\":504"), "{told}");
