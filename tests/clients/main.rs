@@ -7,8 +7,19 @@
 //! Environment: `GANNET_BIN` (another gannet), `CLIENTS_SERVER` (another server, such as the oracle: shows that the checks are
 //! right), `CLIENTS_VARIANTS` (words from `1-uring 2-uring 2-epoll`; all by default), `CLIENTS_SHOW` (print what passed).
 
+#[path = "../differential/keys.rs"]
+#[allow(dead_code, reason = "the differential tests use more of it")]
+mod keys;
+#[path = "../differential/marks.rs"]
+mod marks;
+mod material;
+#[path = "../differential/pki.rs"]
+#[allow(dead_code, reason = "the differential tests use more of it")]
+mod pki;
 mod program;
 mod servers;
+#[path = "../differential/token.rs"]
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -44,6 +55,11 @@ const CHECKS: &[&str] = &[
     "payload_8_mib",
     "authentication",
     "authentication_errors",
+    "nkeys",
+    "credentials",
+    "tls",
+    "tls_verify",
+    "tls_map",
     "permissions",
     "reconnect",
     "accounts_streams",
@@ -99,6 +115,7 @@ fn run(client: &str, start: &Start, messages: u32) -> Result<(), String> {
     let mut servers = Servers::new(start)?;
     let mut command = command(client, installed);
     command.env("CLIENTS_MESSAGES", messages.to_string());
+    command.env("CLIENTS_MATERIAL", servers.material());
     for (name, url) in servers.urls() {
         command.env(format!("CLIENTS_{}", name.to_uppercase()), url);
     }

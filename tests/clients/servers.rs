@@ -8,11 +8,24 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::material;
+
 /// Upper bound of every wait, only there to turn a hang into a failure.
 const WAIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
 
-const NAMES: &[&str] = &["open", "large", "users", "token", "accounts"];
+const NAMES: &[&str] = &[
+    "open",
+    "large",
+    "users",
+    "token",
+    "accounts",
+    "nkeys",
+    "operator",
+    "tls",
+    "tls_verify",
+    "tls_map",
+];
 
 /// A server program and the flags that choose its variant.
 #[derive(Clone, Debug)]
@@ -42,10 +55,12 @@ impl Servers {
     /// Starts one of each, on ports of the kernel's choice.
     pub fn new(start: &Start) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/config");
+        material::write(directory.path(), &configs, NAMES)?;
         let servers = NAMES.iter().map(|name| Server {
             name,
             port: 0,
-            log: directory.path().join(name),
+            log: directory.path().join(format!("{name}.log")),
             child: None,
         });
         let mut servers = Servers {
@@ -59,9 +74,20 @@ impl Servers {
         Ok(servers)
     }
 
-    /// Name and URL of each.
+    /// Where the keys, certificates and credentials of clients are.
+    pub fn material(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Name and URL of each. Certificates are for the name, so that is what those that show one are called by.
     pub fn urls(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let url = |server: &Server| (server.name, format!("nats://127.0.0.1:{}", server.port));
+        let url = |server: &Server| {
+            let host = match server.name.starts_with("tls") {
+                true => "localhost",
+                false => "127.0.0.1",
+            };
+            (server.name, format!("nats://{host}:{}", server.port))
+        };
         self.servers.iter().map(url)
     }
 
@@ -95,7 +121,6 @@ impl Server {
     fn run(&mut self, start: &Start, directory: &Path) -> Result<(), String> {
         let out = File::create(&self.log).map_err(|e| e.to_string())?;
         let also = out.try_clone().map_err(|e| e.to_string())?;
-        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/config");
         let port = match self.port {
             0 => "-1".to_owned(),
             port => port.to_string(),
@@ -103,7 +128,7 @@ impl Server {
         let child = Command::new(&start.binary)
             .current_dir(directory)
             .args(["-a", "127.0.0.1", "-p", &port, "-c"])
-            .arg(configs.join(format!("{}.conf", self.name)))
+            .arg(format!("{}.conf", self.name))
             .args(&start.flags)
             .stdin(Stdio::null())
             .stdout(out)

@@ -3,6 +3,7 @@
 
 #include "accounts.h"
 #include "checks.h"
+#include "logins.h"
 #include "messages.h"
 
 #include <pthread.h>
@@ -135,61 +136,6 @@ static void flush(void)
     natsConnection_Destroy(client);
 }
 
-struct login {
-    const char *server, *user, *password, *token;
-};
-
-static natsStatus log_in(const struct login *login, natsConnection **client)
-{
-    natsOptions *opts = options(setting(login->server));
-    OK(natsOptions_SetAllowReconnect(opts, false));
-    if (login->user != NULL)
-        OK(natsOptions_SetUserInfo(opts, login->user, login->password));
-    if (login->token != NULL)
-        OK(natsOptions_SetToken(opts, login->token));
-    natsStatus status = natsConnection_Connect(client, opts);
-    natsOptions_Destroy(opts);
-    return status;
-}
-
-static void authentication(void)
-{
-    static const struct login accepted[] = {
-        {"USERS", "alice", "sekret-a", NULL},
-        {"USERS", "bob", "sekret-b", NULL},
-        {"USERS", "carol", "sekret-c", NULL},
-        {"TOKEN", NULL, NULL, "sekret-t"},
-    };
-    for (size_t n = 0; n < sizeof accepted / sizeof *accepted; n++) {
-        natsConnection *client;
-        OK(log_in(&accepted[n], &client));
-        natsSubscription *sub = subscribe(client, "allowed.a");
-        publish(client, "allowed.a", "x");
-        expect_next(sub, "allowed.a", "x");
-        natsSubscription_Destroy(sub);
-        natsConnection_Destroy(client);
-    }
-}
-
-static void authentication_errors(void)
-{
-    static const struct login refused[] = {
-        {"USERS", NULL, NULL, NULL},
-        {"USERS", "alice", "wrong", NULL},
-        {"USERS", "alice", "", NULL},
-        {"USERS", "nobody", "sekret-a", NULL},
-        {"USERS", "bob", "wrong", NULL},
-        {"USERS", NULL, NULL, "sekret-t"},
-        {"TOKEN", NULL, NULL, NULL},
-        {"TOKEN", NULL, NULL, "wrong"},
-        {"TOKEN", "alice", "sekret-t", NULL},
-    };
-    for (size_t n = 0; n < sizeof refused / sizeof *refused; n++) {
-        natsConnection *client;
-        STATUS(NATS_CONNECTION_AUTH_FAILED, log_in(&refused[n], &client));
-    }
-}
-
 static pthread_mutex_t refusal_mutex = PTHREAD_MUTEX_INITIALIZER;
 static char refusal[512];
 static int refusals;
@@ -216,7 +162,7 @@ static void expect_refusal(int number, const char *text)
 
 static void permissions(void)
 {
-    static const struct login full = {"USERS", "alice", "sekret-a", NULL};
+    static const struct login full = {.server = "USERS", .user = "alice", .password = "sekret-a"};
     natsOptions *opts = options(setting("USERS"));
     OK(natsOptions_SetUserInfo(opts, "carol", "sekret-c"));
     OK(natsOptions_SetErrorHandler(opts, take_refusal, NULL));
@@ -319,6 +265,11 @@ int main(void)
         {"payload_8_mib", payload_8_mib},
         {"authentication", authentication},
         {"authentication_errors", authentication_errors},
+        {"nkeys", nkeys},
+        {"credentials", credentials},
+        {"tls", tls},
+        {"tls_verify", tls_verify},
+        {"tls_map", tls_map},
         {"permissions", permissions},
         {"reconnect", reconnect},
         {"accounts_streams", accounts_streams},

@@ -1,6 +1,7 @@
 // The checks of tests/clients with @nats-io/transport-node. Prints one line a check; ends with failure when one fails.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
@@ -12,6 +13,12 @@ const LARGE = process.env.CLIENTS_LARGE;
 const USERS = process.env.CLIENTS_USERS;
 const TOKEN = process.env.CLIENTS_TOKEN;
 const ACCOUNTS = process.env.CLIENTS_ACCOUNTS;
+const NKEYS = process.env.CLIENTS_NKEYS;
+const OPERATOR = process.env.CLIENTS_OPERATOR;
+const TLS = process.env.CLIENTS_TLS;
+const TLS_VERIFY = process.env.CLIENTS_TLS_VERIFY;
+const TLS_MAP = process.env.CLIENTS_TLS_MAP;
+const MATERIAL = process.env.CLIENTS_MATERIAL;
 const MESSAGES = Number(process.env.CLIENTS_MESSAGES ?? 20000);
 // Upper bound of every wait, only there to turn a hang into a failure.
 const WAIT = 60_000;
@@ -381,13 +388,7 @@ async function authentication() {
     [USERS, { authenticator: nats.usernamePasswordAuthenticator("bob", () => "sekret-b") }],
     [TOKEN, { authenticator: nats.tokenAuthenticator(() => "sekret-t") }],
   ];
-  for (const [servers, options] of accepted) {
-    const client = await connect(servers, options);
-    const { next } = subscribe(client, "allowed.a");
-    client.publish("allowed.a", "x");
-    assert.equal(text(await next()), "x");
-    await close([client]);
-  }
+  for (const [servers, options] of accepted) await usable(servers, options);
 }
 
 async function authentication_errors() {
@@ -402,16 +403,79 @@ async function authentication_errors() {
     [TOKEN, { token: "wrong" }],
     [TOKEN, { user: "alice", pass: "sekret-t" }],
   ];
-  for (const [servers, options] of refused) {
-    await assert.rejects(
-      connect(servers, { ...options, reconnect: false }).then((client) => client.close()),
-      (error) => {
-        assert.ok(error instanceof nats.AuthorizationError, `${error}: ${JSON.stringify(options)}`);
-        return true;
-      },
-      `let in: ${JSON.stringify(options)}`,
-    );
+  for (const [servers, options] of refused) await violation(servers, options);
+}
+
+async function nkeys() {
+  const seed = (name) => ({ authenticator: nats.nkeyAuthenticator(material(`${name}.seed`)) });
+  await usable(NKEYS, seed("alice"));
+  await violation(NKEYS, seed("stranger"));
+  await violation(NKEYS);
+}
+
+async function credentials() {
+  const creds = (name) => ({ authenticator: nats.credsAuthenticator(material(`${name}.creds`)) });
+  await usable(OPERATOR, creds("app"));
+  for (const name of ["expired", "foreign", "mismatch"]) await violation(OPERATOR, creds(name));
+  await violation(OPERATOR);
+}
+
+async function tls() {
+  await usable(TLS, { tls: trusting("ca"), token: "sekret-t" });
+  await violation(TLS, { tls: trusting("ca"), token: "wrong" });
+  await refused(TLS, { tls: trusting("other-ca"), token: "sekret-t" });
+}
+
+async function tls_verify() {
+  await usable(TLS_VERIFY, { tls: trusting("ca", "mail") });
+  await refused(TLS_VERIFY, { tls: trusting("ca") });
+  await refused(TLS_VERIFY, { tls: trusting("ca", "client-stray") });
+}
+
+async function tls_map() {
+  await usable(TLS_MAP, { tls: trusting("ca", "joe") });
+  await usable(TLS_MAP, { tls: trusting("ca", "names") });
+  await violation(TLS_MAP, { tls: trusting("ca", "mail") });
+  await refused(TLS_MAP, { tls: trusting("ca") });
+}
+
+function material(name) {
+  return readFileSync(`${MATERIAL}/${name}`);
+}
+
+/** TLS that trusts one authority, and shows a certificate. */
+function trusting(authority, identity) {
+  const own = identity && { certFile: `${MATERIAL}/${identity}.pem`, keyFile: `${MATERIAL}/${identity}.key` };
+  return { caFile: `${MATERIAL}/${authority}.pem`, ...own };
+}
+
+/** Those who log in so can publish, subscribe, ask and answer. Several, so that some sit on different shards. */
+async function usable(servers, options) {
+  const [a, b] = await connections(2, servers, options);
+  const { next } = subscribe(a, "allowed.a");
+  await a.flush();
+  b.publish("allowed.a", "x");
+  assert.equal(text(await next()), "x");
+  await responder(a, "allowed.ask");
+  assert.equal(text(await b.request("allowed.ask", "ab", { timeout: WAIT })), "ba");
+  await close([a, b]);
+}
+
+async function violation(servers, options = {}) {
+  const error = await refused(servers, options);
+  assert.ok(error instanceof nats.AuthorizationError, `${error}: ${JSON.stringify(options)}`);
+}
+
+/** What a client hears that is not let in. */
+async function refused(servers, options) {
+  let client;
+  try {
+    client = await connect(servers, { ...options, reconnect: false });
+  } catch (error) {
+    return error;
   }
+  await client.close();
+  assert.fail(`let in: ${JSON.stringify(options)}`);
 }
 
 async function permissions() {
@@ -602,6 +666,11 @@ const CHECKS = {
   payload_8_mib: () => payload(LARGE, 8 * MIB),
   authentication,
   authentication_errors,
+  nkeys,
+  credentials,
+  tls,
+  tls_verify,
+  tls_map,
   permissions,
   reconnect,
   accounts_streams,

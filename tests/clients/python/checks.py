@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import sys
 import traceback
 
@@ -13,6 +14,12 @@ LARGE = os.environ["CLIENTS_LARGE"]
 USERS = os.environ["CLIENTS_USERS"]
 TOKEN = os.environ["CLIENTS_TOKEN"]
 ACCOUNTS = os.environ["CLIENTS_ACCOUNTS"]
+NKEYS = os.environ["CLIENTS_NKEYS"]
+OPERATOR = os.environ["CLIENTS_OPERATOR"]
+TLS = os.environ["CLIENTS_TLS"]
+TLS_VERIFY = os.environ["CLIENTS_TLS_VERIFY"]
+TLS_MAP = os.environ["CLIENTS_TLS_MAP"]
+MATERIAL = os.environ["CLIENTS_MATERIAL"]
 MESSAGES = int(os.environ.get("CLIENTS_MESSAGES", "20000"))
 # Upper bound of every wait, only there to turn a hang into a failure.
 WAIT = 60
@@ -409,11 +416,7 @@ async def authentication():
         {"url": TOKEN, "token": "sekret-t"},
         {"url": TOKEN.replace("//", "//sekret-t@")},
     ]:
-        client = await connect(**options)
-        sub = await client.subscribe("allowed.a")
-        await client.publish("allowed.a", b"x")
-        assert (await next_of(sub)).data == b"x"
-        await close(client)
+        await usable(**options)
 
 
 async def authentication_errors():
@@ -428,18 +431,84 @@ async def authentication_errors():
         {"url": TOKEN, "token": "wrong"},
         {"url": TOKEN, "user": "alice", "password": "sekret-t"},
     ]:
-        seen = []
+        await violation(**options)
 
-        async def error_cb(error):
-            seen.append(error)
 
-        try:
-            await close(await connect(**options, allow_reconnect=False, error_cb=error_cb))
-        except nats.errors.Error as error:
-            seen.append(error)
-            assert any("authorization violation" in str(e).lower() for e in seen), seen
-        else:
-            raise AssertionError(f"let in: {options}")
+async def nkeys():
+    await usable(NKEYS, nkeys_seed=material("alice.seed"))
+    with open(material("alice.seed")) as seed:
+        await usable(NKEYS, nkeys_seed_str=seed.read())
+    await violation(url=NKEYS, nkeys_seed=material("stranger.seed"))
+    await violation(url=NKEYS)
+
+
+async def credentials():
+    await usable(OPERATOR, user_credentials=material("app.creds"))
+    for name in ["expired", "foreign", "mismatch"]:
+        await violation(url=OPERATOR, user_credentials=material(f"{name}.creds"))
+    await violation(url=OPERATOR)
+
+
+async def tls():
+    await usable(TLS, tls=trusting("ca"), token="sekret-t")
+    await violation(url=TLS, tls=trusting("ca"), token="wrong")
+    await refused(url=TLS, tls=trusting("other-ca"), token="sekret-t")
+
+
+async def tls_verify():
+    await usable(TLS_VERIFY, tls=trusting("ca", "mail"))
+    await refused(url=TLS_VERIFY, tls=trusting("ca"))
+    await refused(url=TLS_VERIFY, tls=trusting("ca", "client-stray"))
+
+
+async def tls_map():
+    await usable(TLS_MAP, tls=trusting("ca", "joe"))
+    await usable(TLS_MAP, tls=trusting("ca", "names"))
+    await violation(url=TLS_MAP, tls=trusting("ca", "mail"))
+    await refused(url=TLS_MAP, tls=trusting("ca"))
+
+
+def material(name):
+    return os.path.join(MATERIAL, name)
+
+
+def trusting(authority, identity=None):
+    """TLS that trusts one authority, and shows a certificate."""
+    context = ssl.create_default_context(cafile=material(f"{authority}.pem"))
+    if identity:
+        context.load_cert_chain(material(f"{identity}.pem"), material(f"{identity}.key"))
+    return context
+
+
+async def usable(url, **options):
+    """Those who log in so can publish, subscribe, ask and answer. Several, so that some sit on different shards."""
+    a, b = [await connect(url, **options) for _ in range(2)]
+    sub = await a.subscribe("allowed.a")
+    await synced(a)
+    await b.publish("allowed.a", b"x")
+    assert (await next_of(sub)).data == b"x"
+    await responder(a, "allowed.ask")
+    assert (await b.request("allowed.ask", b"ab", timeout=WAIT)).data == b"ba"
+    await close(a, b)
+
+
+async def violation(**options):
+    seen = await refused(**options)
+    assert any("authorization violation" in str(e).lower() for e in seen), seen
+
+
+async def refused(**options):
+    """What a client hears that is not let in."""
+    seen = []
+
+    async def error_cb(error):
+        seen.append(error)
+
+    try:
+        await close(await connect(**options, allow_reconnect=False, error_cb=error_cb))
+    except (nats.errors.Error, OSError) as error:
+        return [*seen, error]
+    raise AssertionError(f"let in: {options}")
 
 
 async def permissions():
@@ -651,6 +720,11 @@ async def main():
         payload_8_mib,
         authentication,
         authentication_errors,
+        nkeys,
+        credentials,
+        tls,
+        tls_verify,
+        tls_map,
         permissions,
         reconnect,
         accounts_streams,

@@ -1,52 +1,12 @@
-//! Checks of a connection's life: who comes in, what it may, how it comes back.
+//! Checks of a connection's life: what it may, how it comes back. Who comes in is checked in `logins`.
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::support::{Failure, Verdict, WAIT, harness, known, next, options, respond, setting};
-
-pub async fn authentication() -> Verdict {
-    for (server, options) in [
-        ("USERS", user("alice", "sekret-a")),
-        ("USERS", user("bob", "sekret-b")),
-        ("USERS", user("carol", "sekret-c")),
-        ("TOKEN", options().token("sekret-t".into())),
-    ] {
-        let client = options.connect(setting(server)).await?;
-        let mut sub = client.subscribe("allowed.a").await?;
-        client.publish("allowed.a", "x".into()).await?;
-        assert_eq!(next(&mut sub).await?.payload, "x");
-    }
-    Ok(())
-}
-
-pub async fn authentication_errors() -> Verdict {
-    for (at, (server, options)) in [
-        ("USERS", options()),
-        ("USERS", user("alice", "wrong")),
-        ("USERS", user("alice", "")),
-        ("USERS", user("nobody", "sekret-a")),
-        ("USERS", user("bob", "wrong")),
-        ("USERS", options().token("sekret-t".into())),
-        ("TOKEN", options()),
-        ("TOKEN", options().token("wrong".into())),
-        ("TOKEN", user("alice", "sekret-t")),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        match options.connect(setting(server)).await {
-            Ok(_) => return Err(format!("number {at} is let in").into()),
-            Err(error) => assert_eq!(
-                error.kind(),
-                ConnectErrorKind::AuthorizationViolation,
-                "{at}"
-            ),
-        }
-    }
-    Ok(())
-}
+use crate::support::{
+    Failure, Verdict, WAIT, harness, known, next, options, respond, setting, user,
+};
 
 pub async fn permissions() -> Verdict {
     let (options, mut events) = watched(user("carol", "sekret-c"));
@@ -156,10 +116,6 @@ async fn known_to_all(clients: &[Client]) -> Verdict {
         known(client, clients).await?;
     }
     Ok(())
-}
-
-fn user(name: &str, password: &str) -> ConnectOptions {
-    options().user_and_password(name.into(), password.into())
 }
 
 /// Options that tell what happens to the connection.

@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod logins;
 mod messages;
 mod support;
 
@@ -60,8 +61,13 @@ async fn run() -> bool {
         messages::max_payload
         messages::payload_1_mib
         messages::payload_8_mib
-        access::authentication
-        access::authentication_errors
+        logins::authentication
+        logins::authentication_errors
+        logins::nkeys
+        logins::credentials
+        logins::tls
+        logins::tls_verify
+        logins::tls_map
         access::permissions
         access::reconnect
         accounts::accounts_streams

@@ -42,6 +42,11 @@ pub fn options() -> ConnectOptions {
         .subscription_capacity(1 << 20)
 }
 
+/// The same with a user and a password.
+pub fn user(name: &str, password: &str) -> ConnectOptions {
+    options().user_and_password(name.into(), password.into())
+}
+
 /// Connects to the open server.
 pub async fn connect() -> Result<Client, Failure> {
     Ok(options().connect(setting("OPEN")).await?)
