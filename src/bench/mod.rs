@@ -17,6 +17,9 @@ mod skipper;
 
 use std::process::ExitCode;
 
+pub use compare::{Latency, Spread, spread};
+pub use request::{histogram, record};
+
 use flags::{Flag, Options};
 
 /// One command of `gannet bench`.

@@ -11,6 +11,9 @@ mod server;
 mod stats;
 mod table;
 
+pub use result::Latency;
+pub use stats::{Spread, spread};
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,0 +1,160 @@
+//! What the clients of a storm have to show, and the configuration of the server that lets them in. Owns the keys; never
+//! connects.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::keys::{Keys, key};
+use crate::pki::identities;
+use crate::token::Block;
+
+/// How clients log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By a user's JWT and a signed nonce.
+    Jwt,
+    /// By a password whose hash costs 11.
+    Bcrypt,
+    /// In TLS 1.3, without anything to show.
+    Tls,
+}
+
+/// All of them.
+pub const KINDS: &[Kind] = &[Kind::Jwt, Kind::Tls, Kind::Bcrypt];
+
+impl Kind {
+    /// What the command line calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Jwt => "jwt",
+            Kind::Bcrypt => "bcrypt",
+            Kind::Tls => "tls",
+        }
+    }
+
+    /// What the table calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Jwt => "JWT and signed nonce",
+            Kind::Bcrypt => "bcrypt, cost 11",
+            Kind::Tls => "TLS 1.3",
+        }
+    }
+}
+
+/// Who shows something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// One of the storm.
+    Storm,
+    /// Who is there already: by a plain password or JWT, without TLS.
+    Calm,
+}
+
+/// Keys and configuration of one kind.
+pub struct Material {
+    kind: Kind,
+    config: String,
+    jwt: String,
+    tls: Arc<ClientConfig>,
+}
+
+/// The server may be at it for long: nobody is cut meanwhile.
+const TIMEOUT_S: u32 = 3600;
+
+const TOKENS: &[(&str, &str)] = &[
+    ("operator", "kind: operator\nby: O.op"),
+    ("app", "kind: account\nby: O.op\nfor: A.app"),
+    ("user", "kind: user\nby: A.app\nfor: U.alice"),
+];
+
+impl Material {
+    /// Makes it.
+    pub fn new(kind: Kind) -> Result<Material, String> {
+        let block = |(name, text): &(&str, &str)| Ok(((*name).to_owned(), Block::parse(text)?));
+        let tokens: Vec<_> = TOKENS.iter().map(block).collect::<Result<_, String>>()?;
+        let keys = Keys::new(&tokens);
+        let config = match kind {
+            Kind::Jwt => keys.text(&format!(
+                "operator: $jwt(operator)\nresolver: MEMORY\nresolver_preload {{ $pub(A.app): $jwt(app) }}\nauthorization {{ timeout: {TIMEOUT_S} }}\n"
+            ))?,
+            Kind::Bcrypt => {
+                let hash = bcrypt::hash("storm", 11).map_err(|e| e.to_string())?;
+                format!(
+                    "authorization {{ timeout: {TIMEOUT_S}, users: [ {{user: calm, password: calm}}, {{user: storm, password: \"{hash}\"}} ] }}\n"
+                )
+            }
+            Kind::Tls => format!(
+                "tls {{ cert_file: \"server.pem\", key_file: \"server.key\", timeout: {TIMEOUT_S} }}\nallow_non_tls: true\n"
+            ),
+        };
+        Ok(Material {
+            kind,
+            config,
+            jwt: keys.text("$jwt(user)")?,
+            tls: Arc::new(tls()?),
+        })
+    }
+
+    /// Writes the configuration and what it names. Gives its path.
+    pub fn write(&self, directory: &Path) -> Result<std::path::PathBuf, String> {
+        let server = &identities()["server"];
+        let path = directory.join("storm.conf");
+        let files = [
+            (path.clone(), &self.config),
+            (directory.join("server.pem"), &server.chain),
+            (directory.join("server.key"), &server.key),
+        ];
+        for (path, text) in files {
+            fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        Ok(path)
+    }
+
+    /// The TLS that this one speaks, if any.
+    pub fn tls(&self, part: Part) -> Option<Arc<ClientConfig>> {
+        (self.kind == Kind::Tls && part == Part::Storm).then(|| Arc::clone(&self.tls))
+    }
+
+    /// CONNECT, with what there is to show for a nonce.
+    pub fn connect(&self, part: Part, nonce: &str) -> Result<String, String> {
+        let shown = match (self.kind, part) {
+            (Kind::Jwt, _) => {
+                let signature = key("U.alice")?.sign(nonce.as_bytes());
+                let signature = signature.map_err(|e| e.to_string())?;
+                format!(
+                    ",\"jwt\":\"{}\",\"sig\":\"{}\"",
+                    self.jwt,
+                    BASE64URL_NOPAD.encode(&signature)
+                )
+            }
+            (Kind::Bcrypt, Part::Storm) => ",\"user\":\"storm\",\"pass\":\"storm\"".to_owned(),
+            (Kind::Bcrypt, Part::Calm) => ",\"user\":\"calm\",\"pass\":\"calm\"".to_owned(),
+            (Kind::Tls, _) => String::new(),
+        };
+        Ok(format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false{shown}}}\r\n"
+        ))
+    }
+}
+
+fn tls() -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(identities()["ca"].chain.as_bytes());
+    let authority = authority.map_err(|e| e.to_string())?;
+    roots.add(authority).map_err(|e| e.to_string())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
+    let builder = builder.map_err(|e| e.to_string())?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    // Every handshake is a whole one.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
