@@ -10,7 +10,7 @@ use gannet::bench::{histogram, record};
 use hdrhistogram::Histogram;
 use rustix::process::nice;
 
-use crate::material::{Material, Part};
+use crate::material::Material;
 use crate::server::Server;
 use crate::storm::{Client, raise_limit};
 
@@ -28,7 +28,7 @@ impl Pinger {
     /// Connects and begins.
     pub fn start(server: &Server, material: &Material) -> Result<Pinger, String> {
         raise_limit();
-        let open = || Client::open(server.port, material, Part::Calm);
+        let open = || Client::open(server.port, material);
         let (mut responder, mut requester) = (open()?, open()?);
         for (client, subscribe) in [
             (&mut responder, "SUB ping 1\r\nPING\r\n"),

@@ -1,52 +1,175 @@
-//! One storm: so many clients, a thread each, log in at once. Owns their connections until the last is in.
+//! One storm: so many clients log in at once. Owns their connections until the last is in.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
 
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
-use rustls::{ClientConnection, StreamOwned};
+use rustls::ClientConnection;
 
 use crate::material::{Material, Part};
 use crate::server::Server;
 
-const STACK_BYTES: usize = 128 << 10;
+/// Threads that the clients share: so many that the server has to do with several at once.
+const THREADS: usize = 2;
+
+/// Events taken in one call.
+const EVENTS: usize = 256;
 
 /// Logs so many clients in. Gives the seconds until the last one was in.
 pub fn run(server: &Server, material: &Material, logins: usize) -> Result<f64, String> {
     raise_limit();
-    let begin = Barrier::new(logins + 1);
-    let end = Barrier::new(logins + 1);
+    let start = Instant::now();
+    let share = |thread: usize| logins / THREADS + usize::from(thread < logins % THREADS);
     thread::scope(|scope| {
-        let client = || {
-            // It is only a wish.
-            let _ = nice(19);
-            begin.wait();
-            let client = Client::open(server.port, material, Part::Storm);
-            let at = Instant::now();
-            end.wait();
-            client.map(|_| at)
+        let start_thread = |thread| {
+            scope.spawn(move || {
+                // It is only a wish.
+                let _ = nice(19);
+                log_in(server.port, material, share(thread))
+            })
         };
-        let spawn = |_| {
-            let builder = thread::Builder::new().stack_size(STACK_BYTES);
-            builder.spawn_scoped(scope, client).expect("a thread")
-        };
-        let clients: Vec<_> = (0..logins).map(spawn).collect();
-        begin.wait();
-        let start = Instant::now();
-        end.wait();
-        let ended: Result<Vec<Instant>, String> = clients
+        let threads: Vec<_> = (0..THREADS).map(start_thread).collect();
+        let joined = threads
             .into_iter()
-            .map(|client| client.join().expect("no panic"))
-            .collect();
-        let last = ended
-            .map_err(|e| format!("{e}\n{}", tail(&server.log())))?
-            .into_iter()
-            .max();
-        Ok(last.map_or(0.0, |last| last.duration_since(start).as_secs_f64()))
+            .map(|thread| thread.join().expect("no panic"));
+        let joined: Result<Vec<_>, String> = joined.collect();
+        joined.map_err(|e| format!("{e}\n{}", tail(&server.log())))?;
+        Ok(start.elapsed().as_secs_f64())
     })
+}
+
+/// Connects so many clients, and keeps all of them going until each is in.
+fn log_in(port: u16, material: &Material, logins: usize) -> Result<(), String> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| e.to_string())?;
+    let mut clients = Vec::new();
+    for number in 0..logins {
+        let client = Attempt::new(port)?;
+        let data = epoll::EventData::new_u64(number as u64);
+        epoll::add(&epoll, &client.stream, data, epoll::EventFlags::IN)
+            .map_err(|e| e.to_string())?;
+        clients.push(client);
+    }
+    let mut waiting = logins;
+    let mut events = Vec::with_capacity(EVENTS);
+    while waiting > 0 {
+        events.clear();
+        epoll::wait(&epoll, spare_capacity(&mut events), None).map_err(|e| e.to_string())?;
+        for event in &events {
+            let client = &mut clients[event.data.u64() as usize];
+            waiting -= usize::from(client.go_on(material)?);
+        }
+    }
+    Ok(())
+}
+
+/// A client that is not in yet.
+struct Attempt {
+    stream: TcpStream,
+    tls: Option<ClientConnection>,
+    heard: Vec<u8>,
+    state: State,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    /// INFO has not come.
+    Silent,
+    /// CONNECT and PING have been said.
+    Said,
+    /// PONG has come.
+    In,
+}
+
+impl Attempt {
+    fn new(port: u16) -> Result<Attempt, String> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+        stream
+            .set_nodelay(true)
+            .and_then(|()| stream.set_nonblocking(true))
+            .map_err(|e| e.to_string())?;
+        Ok(Attempt {
+            stream,
+            tls: None,
+            heard: Vec::new(),
+            state: State::Silent,
+        })
+    }
+
+    /// Takes what has come. True if that lets it in.
+    fn go_on(&mut self, material: &Material) -> Result<bool, String> {
+        self.read()?;
+        if self.state == State::Silent && self.heard.ends_with(b"\n") {
+            let info = String::from_utf8_lossy(&self.heard).into_owned();
+            self.heard.clear();
+            self.tls = tls(material, Part::Storm)?;
+            let connect = material.connect(Part::Storm, nonce(&info))?;
+            self.write(format!("{connect}PING\r\n").as_bytes())?;
+            self.state = State::Said;
+        }
+        let text = String::from_utf8_lossy(&self.heard);
+        if let Some(refused) = text.lines().find(|line| line.starts_with("-ERR")) {
+            return Err(refused.to_owned());
+        }
+        let is_in = self.state == State::Said && text.contains("PONG\r\n");
+        if is_in {
+            self.state = State::In;
+        }
+        Ok(is_in)
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        let mut bytes = [0; 4096];
+        let mut take = |stream: &mut TcpStream| match stream.read(&mut bytes) {
+            Ok(0) => Err("the server closed a connection".to_owned()),
+            Ok(n) => Ok(Some(bytes[..n].to_vec())),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(e.to_string()),
+        };
+        let Some(heard) = take(&mut self.stream)? else {
+            return Ok(());
+        };
+        let Some(tls) = &mut self.tls else {
+            self.heard.extend_from_slice(&heard);
+            return Ok(());
+        };
+        let mut heard = &heard[..];
+        while !heard.is_empty() {
+            tls.read_tls(&mut heard).map_err(|e| e.to_string())?;
+            tls.process_new_packets().map_err(|e| e.to_string())?;
+        }
+        match tls.reader().read_to_end(&mut self.heard) {
+            Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(e.to_string()),
+            _ => {}
+        }
+        self.write(b"")
+    }
+
+    /// What a client says fits into its socket.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let written = match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(tls) => tls.writer().write_all(bytes).and_then(|()| {
+                while tls.wants_write() {
+                    tls.write_tls(&mut self.stream)?;
+                }
+                Ok(())
+            }),
+        };
+        written.map_err(|e| e.to_string())
+    }
+}
+
+fn tls(material: &Material, part: Part) -> Result<Option<ClientConnection>, String> {
+    let Some(config) = material.tls(part) else {
+        return Ok(None);
+    };
+    let name = "localhost".try_into().map_err(|_| "no name")?;
+    let connection = ClientConnection::new(config, name).map_err(|e| e.to_string())?;
+    Ok(Some(connection))
 }
 
 fn tail(log: &str) -> &str {
@@ -67,37 +190,24 @@ pub fn raise_limit() {
     );
 }
 
-trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
-
-/// A connection that is let in.
+/// A connection that is let in, in plain text; its socket blocks.
 pub struct Client {
-    stream: BufReader<Box<dyn Stream>>,
+    stream: BufReader<TcpStream>,
 }
 
 impl Client {
     /// Connects and waits for the PONG that says that it is in.
-    pub fn open(port: u16, material: &Material, part: Part) -> Result<Client, String> {
+    pub fn open(port: u16, material: &Material) -> Result<Client, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        let info = line_of(&stream)?;
-        let mut stream: Box<dyn Stream> = match material.tls(part) {
-            None => Box::new(stream),
-            Some(tls) => {
-                let name = "localhost".try_into().map_err(|_| "no name")?;
-                let tls = ClientConnection::new(Arc::clone(&tls), name);
-                Box::new(StreamOwned::new(tls.map_err(|e| e.to_string())?, stream))
-            }
-        };
-        let connect = material.connect(part, nonce(&info))?;
-        let hello = format!("{connect}PING\r\n");
-        stream
-            .write_all(hello.as_bytes())
-            .and_then(|()| stream.flush())
-            .map_err(|e| e.to_string())?;
         let mut client = Client {
-            stream: BufReader::with_capacity(512, stream),
+            stream: BufReader::new(stream),
         };
+        let mut info = String::new();
+        let read = client.stream.read_line(&mut info);
+        read.map_err(|e| e.to_string())?;
+        let connect = material.connect(Part::Calm, nonce(&info))?;
+        client.send(format!("{connect}PING\r\n").as_bytes())?;
         client.until("PONG")?;
         Ok(client)
     }
@@ -123,27 +233,6 @@ impl Client {
                 line if line.starts_with("-ERR") => return Err(line.to_owned()),
                 _ => {}
             }
-        }
-    }
-}
-
-/// One line, and not a byte beyond it.
-fn line_of(mut stream: &TcpStream) -> Result<String, String> {
-    let mut line = Vec::new();
-    let mut bytes = [0; 1024];
-    loop {
-        let peeked = stream.peek(&mut bytes).map_err(|e| e.to_string())?;
-        if peeked == 0 {
-            return Err("the server closed a connection".to_owned());
-        }
-        let end = bytes[..peeked].iter().position(|byte| *byte == b'\n');
-        let take = end.map_or(peeked, |end| end + 1);
-        stream
-            .read_exact(&mut bytes[..take])
-            .map_err(|e| e.to_string())?;
-        line.extend_from_slice(&bytes[..take]);
-        if end.is_some() {
-            return String::from_utf8(line).map_err(|e| e.to_string());
         }
     }
 }

@@ -8,26 +8,22 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
-use std::net::SocketAddr;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::fd::{borrow, send_now, shut_and_close};
 use super::handles::{PeerHandle, Waker};
-use super::listeners::{Listeners, out_of_resources};
+use super::listeners::{self, Listeners};
 use super::{BufferId, Event, RECEIVE_BUFFER_BYTES, ReceiveEnd, Ring, RingOptions, Token, Wait};
 use crate::broker::outbox::Chunk;
 
 /// How many buffers one connection may fill a turn.
 pub const READS_A_TURN: usize = 4;
-
-/// How many connections one listener may give a turn.
-const ACCEPTS_A_TURN: usize = 64;
 
 /// Readiness taken from the kernel a turn.
 const READINESS_A_TURN: usize = 1024;
@@ -341,19 +337,8 @@ impl EpollRing {
     }
 
     fn accept_some(&mut self, listener: RawFd, events: &mut Vec<Event>) {
-        for _ in 0..ACCEPTS_A_TURN {
-            match accept_one(listener) {
-                Ok((fd, peer)) => events.push(Event::Accepted { listener, fd, peer }),
-                Err(Errno::AGAIN) => return,
-                Err(error) => {
-                    if out_of_resources(error.raw_os_error()) {
-                        self.listeners.pause(listener);
-                        let _ = epoll::delete(&self.epoll, borrow(listener));
-                    }
-                    events.push(Event::AcceptFailed(error.into()));
-                    return;
-                }
-            }
+        if listeners::accept_some(&mut self.listeners, listener, events) {
+            let _ = epoll::delete(&self.epoll, borrow(listener));
         }
     }
 
@@ -383,14 +368,6 @@ fn connection(connections: &mut Vec<Connection>, fd: RawFd) -> &mut Connection {
 fn try_send(fd: RawFd, chunk: &Chunk) -> Result<usize, Errno> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     rustix::io::retry_on_intr(|| rustix::net::send(borrow(fd), chunk.unsent(), flags))
-}
-
-/// Takes one connection; it has the listener's TCP_NODELAY.
-fn accept_one(listener: RawFd) -> Result<(RawFd, SocketAddr), Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (fd, peer) = rustix::net::acceptfrom_with(borrow(listener), flags)?;
-    let peer = peer.ok_or(Errno::NOTCONN)?.try_into()?;
-    Ok((fd.into_raw_fd(), peer))
 }
 
 fn sent(conn: Token, chunk: Chunk, result: Result<usize, Errno>) -> Event {

@@ -1,8 +1,18 @@
-//! The listeners of a ring and the pauses they take when the process is out of descriptors or memory.
-//! Never accepts anything itself.
+//! The listeners of a ring: what they take in a turn, and the pauses they take when the process is out of descriptors or
+//! memory. Never waits.
 
-use std::os::fd::RawFd;
+use std::net::SocketAddr;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use super::Event;
+use super::fd::borrow;
+
+/// Connections taken in a turn: those that are there already wait no longer than for these.
+const ACCEPTS_A_TURN: usize = 16;
 
 /// How long a listener rests after such an error: short for who waits, long for the processor.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
@@ -77,8 +87,39 @@ impl Listeners {
     }
 }
 
+/// Takes some of the connections that wait. True if trying again at once is of no use: then the listener rests.
+pub(super) fn accept_some(
+    listeners: &mut Listeners,
+    listener: RawFd,
+    events: &mut Vec<Event>,
+) -> bool {
+    for _ in 0..ACCEPTS_A_TURN {
+        match accept_one(listener) {
+            Ok((fd, peer)) => events.push(Event::Accepted { listener, fd, peer }),
+            Err(Errno::AGAIN) => return false,
+            Err(error) => {
+                let rests = out_of_resources(error.raw_os_error());
+                if rests {
+                    listeners.pause(listener);
+                }
+                events.push(Event::AcceptFailed(error.into()));
+                return rests;
+            }
+        }
+    }
+    false
+}
+
+/// Takes one connection; it has the listener's TCP_NODELAY.
+fn accept_one(listener: RawFd) -> Result<(RawFd, SocketAddr), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (fd, peer) = rustix::net::acceptfrom_with(borrow(listener), flags)?;
+    let peer = peer.ok_or(Errno::NOTCONN)?.try_into()?;
+    Ok((fd.into_raw_fd(), peer))
+}
+
 /// Whether an error of accept says that trying again at once is of no use: accept(2).
-pub(super) fn out_of_resources(errno: i32) -> bool {
+fn out_of_resources(errno: i32) -> bool {
     matches!(
         errno,
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM

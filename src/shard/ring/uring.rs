@@ -1,4 +1,4 @@
-//! The ring over io_uring, the one gannet is optimised for: multishot accept and receive with provided
+//! The ring over io_uring, the one gannet is optimised for: multishot receive with provided
 //! buffers, one send in flight a connection, messages from ring to ring as wakes. Never looks into the
 //! bytes.
 //!
@@ -11,7 +11,6 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ use self::buffers::ReceiveBuffers;
 use self::setup::{Features, SetupError};
 use super::fd::{borrow, send_now, shut_and_close};
 use super::handles::{PeerHandle, Waker};
-use super::listeners::{Listeners, out_of_resources};
+use super::listeners::{Listeners, accept_some};
 use super::probe::Refusal;
 use super::{BufferId, Event, ReceiveEnd, Ring, RingOptions, Token, Wait};
 use crate::broker::outbox::Chunk;
@@ -434,8 +433,7 @@ impl UringRing {
 
     fn arm_accept(&mut self, listener: RawFd) {
         let key = self.operations.insert(Operation::Accept { listener });
-        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        let entry = opcode::AcceptMulti::new(Fd(listener)).flags(flags).build();
+        let entry = opcode::PollAdd::new(Fd(listener), libc::POLLIN as u32).build();
         self.push(entry.user_data(key as u64));
     }
 
@@ -528,10 +526,8 @@ impl UringRing {
             }
             Operation::Accept { listener } => {
                 let listener = *listener;
-                if !cqueue::more(flags) {
-                    self.operations.remove(key);
-                }
-                self.handle_accept(listener, result, cqueue::more(flags), events);
+                self.operations.remove(key);
+                self.handle_accept(listener, result, events);
             }
         }
     }
@@ -592,17 +588,17 @@ impl UringRing {
         }
     }
 
-    fn handle_accept(&mut self, listener: RawFd, result: i32, more: bool, events: &mut Vec<Event>) {
-        let wanted = self.listeners.has(listener);
-        match result {
-            0.. => events.push(accepted(listener, result)),
-            _ if !wanted => {}
-            _ => events.push(Event::AcceptFailed(io::Error::from_raw_os_error(-result))),
+    /// Connections wait. The kernel would take all of them in one go, however many there are: it is only asked whether
+    /// there are any.
+    fn handle_accept(&mut self, listener: RawFd, result: i32, events: &mut Vec<Event>) {
+        if !self.listeners.has(listener) {
+            return;
         }
-        match more || !wanted {
-            true => {}
-            false if out_of_resources(-result) => self.listeners.pause(listener),
-            false => self.unarmed.push(listener),
+        if result < 0 {
+            events.push(Event::AcceptFailed(io::Error::from_raw_os_error(-result)));
+        }
+        if result < 0 || !accept_some(&mut self.listeners, listener, events) {
+            self.unarmed.push(listener);
         }
     }
 }
@@ -622,23 +618,6 @@ fn ended(conn: Token, end: ReceiveEnd) -> Event {
 
 fn counted(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
-}
-
-/// A connection just taken; one that is gone already is closed and told as a failure.
-fn accepted(listener: RawFd, fd: RawFd) -> Event {
-    match peer_address(fd) {
-        Ok(peer) => Event::Accepted { listener, fd, peer },
-        Err(error) => {
-            shut_and_close(fd);
-            Event::AcceptFailed(error)
-        }
-    }
-}
-
-fn peer_address(fd: RawFd) -> io::Result<SocketAddr> {
-    let peer = rustix::net::getpeername(borrow(fd))?;
-    let peer = peer.ok_or(rustix::io::Errno::NOTCONN)?;
-    Ok(peer.try_into()?)
 }
 
 fn duplicate(ring: &IoUring) -> io::Result<OwnedFd> {

@@ -140,8 +140,8 @@ fn lacks(params: &Parameters, probe: &Probe) -> Vec<&'static str> {
             params.is_feature_skip_cqe_on_success(),
         ),
         (
-            "IORING_OP_ACCEPT",
-            probe.is_supported(opcode::AcceptMulti::CODE),
+            "IORING_OP_POLL_ADD",
+            probe.is_supported(opcode::PollAdd::CODE),
         ),
         (
             "IORING_OP_RECV",
