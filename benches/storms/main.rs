@@ -2,8 +2,8 @@
 //! turns. Owns the table; how a storm is made is in [`storm`], what its clients have to show in [`material`].
 //!
 //! `cargo bench --bench storms -- [--pairs N] [--logins N] [--only jwt|bcrypt|tls] [--gannet PATH] [--oracle PATH]`; prints
-//! Markdown. Uses 127.0.0.1 and ports of the kernel's choice. The clients of the storm yield to everybody (nice 19); who
-//! measures yields to nobody (nice -20, if it may).
+//! Markdown. Uses 127.0.0.1 and ports of the kernel's choice. The clients of the storm yield to everybody (nice 19), who
+//! measures to nobody (`chrt --fifo`, if it may).
 
 #[path = "../../tests/differential/keys.rs"]
 #[allow(dead_code, reason = "the differential tests use more of it")]

@@ -1,6 +1,7 @@
 //! Who is there already: a request and its reply between two connections, one in flight, a thousand a second. Owns the thread
 //! that measures.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use gannet::bench::{histogram, record};
 use hdrhistogram::Histogram;
-use rustix::process::nice;
+use rustix::thread::gettid;
 
 use crate::material::Material;
 use crate::server::Server;
@@ -41,8 +42,7 @@ impl Pinger {
         let stop = Arc::new(AtomicBool::new(false));
         let (into, stopped) = (Arc::clone(&samples), Arc::clone(&stop));
         let thread = thread::spawn(move || {
-            // It is only a wish.
-            let _ = nice(-20);
+            be_first();
             while !stopped.load(Ordering::Relaxed) {
                 let start = Instant::now();
                 requester.send(b"PUB ping 0\r\n\r\n")?;
@@ -73,4 +73,13 @@ impl Pinger {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("no panic")
     }
+}
+
+/// Makes this thread a real-time one, so that what it measures is the server and not its own waiting for a core. Without
+/// the right to that it measures both, of either server.
+fn be_first() {
+    let thread = gettid().as_raw_nonzero().to_string();
+    let _ = Command::new("chrt")
+        .args(["--fifo", "--pid", "50", &thread])
+        .status();
 }
