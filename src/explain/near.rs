@@ -29,13 +29,25 @@ pub(super) fn published(
     }
     stream_misses(world, account, subject, across, streams, &mut notes);
     service_misses(world, account, subject, services, &mut notes);
+    notes.extend(left_out(world, world.name(account)));
     notes
+}
+
+/// Imports and mappings of JWTs that do not hold: those of an account, and those that others take from it.
+fn left_out(world: &World<'_>, account: &str) -> Vec<Provenance> {
+    let failures = world.tokens.into_iter().flat_map(|tokens| &tokens.failures);
+    let of_it =
+        failures.filter(|failure| failure.account == account || failure.what.ends_with(account));
+    of_it
+        .map(|failure| note(format!("left out of {failure}")))
+        .collect()
 }
 
 /// Why a subscription on `pattern` of an account does not get what one might think.
 pub(super) fn subscribed(world: &World<'_>, account: AccountId, pattern: &[u8]) -> Vec<Provenance> {
-    let mut notes = Vec::new();
-    if world.members(account).next().is_none()
+    let mut notes = left_out(world, world.name(account));
+    if world.tokens.is_none()
+        && world.members(account).next().is_none()
         && world
             .account(account)
             .is_some_and(|own| own.users.is_empty())

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::jwt;
 use super::report::{
     Action, Feeds, Inbox, Item, Provenance, Reader, Report, Route, ServiceStep, Source, SourceKind,
     Stop, StreamStep, Verdict, Way,
@@ -18,6 +19,10 @@ const REMARKS_SHOWN: usize = 12;
 pub fn page(report: &Report) -> String {
     let mut out = String::new();
     head(&mut out, report);
+    if let Some(why) = &report.refused {
+        out.push_str(&format!("\nrefused: {why}\n"));
+        return out;
+    }
     let tree = match (&report.route, &report.feeds) {
         (Some(route), _) => route_node(route, report),
         (None, Some(feeds)) => feeds_node(feeds, report),
@@ -93,12 +98,23 @@ fn head(out: &mut String, report: &Report) {
         .map(|queue| format!(" in the queue group {queue}"))
         .unwrap_or_default();
     let by = match &report.who.user {
+        _ if report.who.account.is_empty() => "somebody unknown".to_owned(),
         Some(user) => format!("user {user:?} of account {:?}", report.who.account),
         None => format!("a client of account {:?}", report.who.account),
     };
     write!(out, "{verb} {}{queue}, by {by}\n\n", report.subject).expect("a String takes all");
     for line in &report.who.provenance {
         put(out, &format!("  {}", placed(line)));
+    }
+    for line in report.who.jwt.iter().flat_map(jwt::lines) {
+        put(out, &format!("  {line}"));
+    }
+    let own = |key: &String| *key == report.who.account;
+    for (key, name) in report.names.iter().filter(|(key, _)| !own(key)) {
+        put(out, &format!("  account {name:?} is {key}"));
+    }
+    if report.refused.is_some() {
+        return;
     }
     let limits: Vec<String> = (report.limits.iter())
         .map(|limit| {
@@ -155,14 +171,14 @@ fn fill_way(node: &mut Node, way: &Way, report: &Report) {
 }
 
 fn fill_stop(node: &mut Node, stop: &Stop, report: &Report) {
-    readers(node, &stop.readers, stop.across);
+    readers(node, (&stop.readers, stop.by_jwt), stop.across);
     for stream in &stop.streams {
         node.children.push(stream_node(stream));
     }
     for service in &stop.services {
         node.children.push(service_node(service, report));
     }
-    let seen = stop.readers.iter().any(|reader| reader.sees.allowed);
+    let seen = stop.by_jwt || stop.readers.iter().any(|reader| reader.sees.allowed);
     if stop.streams.is_empty() && stop.services.is_empty() && !(stop.across && seen) {
         let account = &stop.account;
         node.children.push(Node::new(format!(
@@ -178,7 +194,7 @@ fn stream_node(stream: &StreamStep) -> Node {
         stream.account, stream.subject
     ));
     hop(&mut node, &stream.import, stream.export.as_ref());
-    readers(&mut node, &stream.readers, false);
+    readers(&mut node, (&stream.readers, stream.by_jwt), false);
     node
 }
 
@@ -218,21 +234,29 @@ fn hop(node: &mut Node, import: &Item, export: Option<&Item>) {
 }
 
 /// Who can see a subject, who cannot, and of those who see a request, who may answer.
-fn readers(node: &mut Node, readers: &[Reader], across: bool) {
+fn readers(node: &mut Node, (readers, by_jwt): (&[Reader], bool), across: bool) {
     let name = |reader: &&Reader| match &reader.user {
         Some(user) => user.clone(),
         None => "clients without credentials".to_owned(),
     };
     let (seeing, blind): (Vec<&Reader>, Vec<&Reader>) =
         readers.iter().partition(|reader| reader.sees.allowed);
-    if readers.is_empty() {
+    if by_jwt && seeing.is_empty() {
+        let verb = if across { "serve" } else { "see" };
+        let text = format!("whoever has a JWT of the account can {verb} it, as far as that allows");
+        node.about.push(text);
+    } else if readers.is_empty() {
         node.about.push("no user can be there to see it".into());
     } else if seeing.is_empty() {
         node.about.push("no user may see it".into());
     } else {
         let verb = if across { "can serve it" } else { "can see it" };
-        node.about
-            .push(format!("{verb}: {}", names(seeing.iter().map(name))));
+        let others = match by_jwt {
+            true => ", and whoever else has a JWT of the account, as far as that allows",
+            false => "",
+        };
+        let names = names(seeing.iter().map(name));
+        node.about.push(format!("{verb}: {names}{others}"));
     }
     for reader in seeing
         .iter()

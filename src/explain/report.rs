@@ -3,11 +3,14 @@
 //! Names and meanings of the fields are stable: a later version may add fields, and values to enumerations. A field that
 //! has nothing to say is absent. Subjects that are not UTF-8 have their bytes replaced.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::config::Position;
+
+pub use super::jwt::{Chain, Expanded, Given, Grant, Link, Lists, Signer};
 
 /// The whole explanation.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +24,12 @@ pub struct Report {
     pub queue: Option<String>,
     /// Whose message or subscription it is.
     pub who: Actor,
+    /// Why it is not let in, as the broker would log it; then there is nothing more to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// What people call the accounts that are known by keys, those that the report names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
     /// Limits that it is under.
     pub limits: Vec<Limit>,
     /// Where a message goes; for `pub` and `request`.
@@ -54,6 +63,9 @@ pub struct Actor {
     /// Its user, key, or `[REDACTED]` for a token; absent for nobody in particular.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Its JWT and those behind it, in operator mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Chain>,
     /// What makes it so, and where that is written.
     pub provenance: Vec<Provenance>,
 }
@@ -163,6 +175,9 @@ pub struct Stop {
     pub across: bool,
     /// Who there is to see it.
     pub readers: Vec<Reader>,
+    /// So may whoever else has a user's JWT of the account, as far as that allows.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_jwt: bool,
     /// Accounts that see it as a stream.
     pub streams: Vec<StreamStep>,
     /// Services of other accounts that it is a request to.
@@ -198,6 +213,9 @@ pub struct StreamStep {
     pub export: Option<Item>,
     /// Who there is to see it.
     pub readers: Vec<Reader>,
+    /// So may whoever else has a user's JWT of the account, as far as that allows.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_jwt: bool,
 }
 
 /// A hop to an account that exports a service.

@@ -86,6 +86,15 @@ pub struct Candidate {
     claims: UserClaims,
 }
 
+/// Whether there is somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// The attempt has all that a client must show.
+    Shown,
+    /// The client is imagined.
+    Supposed,
+}
+
 /// A user that is let in. Limits that the account or the server set are not in here.
 #[derive(Clone, Debug)]
 pub struct Admitted {
@@ -134,6 +143,21 @@ pub fn authenticate(
     attempt: &Attempt<'_>,
     lookup: impl Fn(&str) -> Lookup,
 ) -> Verdict {
+    chain(trust, attempt, lookup, Presence::Shown)
+}
+
+/// The same of an imagined client: without a signature it has the key of its token, without an address it comes from where
+/// it may. For who explains, never for who lets in.
+pub fn suppose(trust: &Trust, attempt: &Attempt<'_>, lookup: impl Fn(&str) -> Lookup) -> Verdict {
+    chain(trust, attempt, lookup, Presence::Supposed)
+}
+
+fn chain(
+    trust: &Trust,
+    attempt: &Attempt<'_>,
+    lookup: impl Fn(&str) -> Lookup,
+    presence: Presence,
+) -> Verdict {
     let candidate = match Candidate::new(trust, attempt) {
         Ok(candidate) => candidate,
         Err(denial) => return Verdict::Denied(Box::new(denial)),
@@ -141,7 +165,7 @@ pub fn authenticate(
     match lookup(candidate.account()) {
         Lookup::Unknown => Verdict::NeedAccount(Box::new(candidate)),
         Lookup::Missing(why) => Verdict::Denied(Box::new(candidate.denied(Reason::NoAccount(why)))),
-        Lookup::Known(account) => candidate.finish(trust, attempt, &account),
+        Lookup::Known(account) => candidate.verdict(trust, attempt, &account, presence),
     }
 }
 
@@ -160,9 +184,31 @@ pub fn admit_made(
     let candidate = Candidate {
         claims: user.clone(),
     };
-    let (limits, scope) = candidate.limits(trust, account)?;
+    let (limits, scope) = limits_of(user, trust, account)?;
     let until = times_left(&limits, trust, now)?;
     candidate.identity(&limits, scope, account, until, closed)
+}
+
+/// The user's own limits, or what its signing key's template says, with the role.
+///
+/// # Errors
+/// The key that signed it is none of the account's, or the template cannot be used.
+pub fn limits_of(
+    user: &UserClaims,
+    trust: &Trust,
+    account: &AccountClaims,
+) -> Result<(UserLimits, Option<String>), Reason> {
+    let signer = &user.common.issuer;
+    match account.signer(signer, trust.is_strict(&account.common.issuer)) {
+        Signer::Unknown => Err(Reason::UserIssuer(signer.clone())),
+        Signer::Trusted => Ok((user.limits.clone(), None)),
+        Signer::Scoped(_) if !user.says_no_limits => Err(Reason::ScopedWithLimits),
+        Signer::Scoped(scope) => {
+            let limits = template::expand(&scope.template, user, account);
+            let limits = limits.map_err(Reason::Template)?;
+            Ok((limits, Some(scope.role.clone())))
+        }
+    }
 }
 
 impl Candidate {
@@ -207,7 +253,17 @@ impl Candidate {
 
     /// Goes the rest of the chain. `account` must be what [`Trust::account`] took for [`Candidate::account`].
     pub fn finish(&self, trust: &Trust, attempt: &Attempt<'_>, account: &AccountClaims) -> Verdict {
-        match self.admitted(trust, attempt, account) {
+        self.verdict(trust, attempt, account, Presence::Shown)
+    }
+
+    fn verdict(
+        &self,
+        trust: &Trust,
+        attempt: &Attempt<'_>,
+        account: &AccountClaims,
+        presence: Presence,
+    ) -> Verdict {
+        match self.admitted(trust, attempt, account, presence) {
             Ok(admitted) => Verdict::Admitted(Box::new(admitted)),
             Err(reason) => {
                 let mut denial = self.denied(reason);
@@ -223,13 +279,15 @@ impl Candidate {
         trust: &Trust,
         attempt: &Attempt<'_>,
         account: &AccountClaims,
+        presence: Presence,
     ) -> Result<Admitted, Reason> {
+        let supposed = presence == Presence::Supposed;
         let user = &self.claims;
         let issuer = &account.common.issuer;
         if !trust.trusts(issuer) {
             return Err(Reason::AccountIssuer(issuer.clone()));
         }
-        let (limits, scope) = self.limits(trust, account)?;
+        let (limits, scope) = limits_of(user, trust, account)?;
         let now = attempt.now.as_second();
         if account.common.expires != 0 && account.common.expires <= now {
             return Err(Reason::AccountExpired(account.common.expires));
@@ -240,38 +298,20 @@ impl Candidate {
         if !allows(&limits.allowed_connection_types, attempt.connection) {
             return Err(Reason::ConnectionType);
         }
-        if !limits.bearer_token {
+        let holds_key = supposed && attempt.signature.is_empty();
+        if !limits.bearer_token && !holds_key {
             verify_nonce(&user.common.subject, attempt)?;
         }
         if account.revokes(&user.common.subject, user.common.issued_at) {
             return Err(Reason::Revoked(user.common.issued_at));
         }
-        if !comes_from(&limits.src, attempt.address) {
+        let anywhere = supposed && attempt.address.is_none();
+        if !anywhere && !comes_from(&limits.src, attempt.address) {
             return Err(Reason::Address(attempt.address));
         }
         let until = times_left(&limits, trust, attempt.now)?;
         let closed = account.has_callout().then_some(CALLOUT_SUBJECT);
         self.identity(&limits, scope, account, until, closed)
-    }
-
-    /// The user's own limits, or what its signing key's template says, with the role.
-    fn limits(
-        &self,
-        trust: &Trust,
-        account: &AccountClaims,
-    ) -> Result<(UserLimits, Option<String>), Reason> {
-        let user = &self.claims;
-        let signer = &user.common.issuer;
-        match account.signer(signer, trust.is_strict(&account.common.issuer)) {
-            Signer::Unknown => Err(Reason::UserIssuer(signer.clone())),
-            Signer::Trusted => Ok((user.limits.clone(), None)),
-            Signer::Scoped(_) if !user.says_no_limits => Err(Reason::ScopedWithLimits),
-            Signer::Scoped(scope) => {
-                let limits = template::expand(&scope.template, user, account);
-                let limits = limits.map_err(Reason::Template)?;
-                Ok((limits, Some(scope.role.clone())))
-            }
-        }
     }
 
     fn identity(
