@@ -29,7 +29,7 @@ pub fn converted(known: &KnownAccounts, trust: &Trust, now: Timestamp) -> Conver
 }
 
 /// Whom the node trusts, and the accounts that it knows. Immutable: another account makes another one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Operator {
     /// Whom it trusts.
     pub trust: Arc<Trust>,

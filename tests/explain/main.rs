@@ -4,6 +4,7 @@
 mod agree;
 mod broker;
 mod denials;
+mod jwt;
 mod outcome;
 mod page;
 mod random;
