@@ -6,7 +6,9 @@
 
 mod feeds;
 pub mod jwt;
+mod left_out;
 mod limits;
+mod names;
 mod near;
 mod page;
 pub mod report;
@@ -54,6 +56,7 @@ pub fn explain(world: &World<'_>, who: &Who, question: &Question) -> Report {
         queue: None,
         who: who.actor(world),
         refused: None,
+        unclear: None,
         names: BTreeMap::new(),
         limits: limits::limits(world, who, action),
         route: None,

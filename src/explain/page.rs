@@ -1,8 +1,7 @@
 //! An explanation as a page for a terminal: a head, then a tree. Finds nothing out, leaves out nothing but the ends of long lists.
 
-use std::fmt::Write;
-
 use super::jwt;
+use super::names::Names;
 use super::report::{
     Action, Feeds, Inbox, Item, Provenance, Reader, Report, Route, ServiceStep, Source, SourceKind,
     Stop, StreamStep, Verdict, Way,
@@ -17,24 +16,30 @@ const REMARKS_SHOWN: usize = 12;
 
 /// Prints a report.
 pub fn page(report: &Report) -> String {
-    let mut out = String::new();
-    head(&mut out, report);
-    if let Some(why) = &report.refused {
-        out.push_str(&format!("\nrefused: {why}\n"));
-        return out;
+    let names = Names::of(report);
+    let mut out = names.read(&title(report));
+    head(&mut out, report, &names);
+    for (label, why) in [
+        ("refused", &report.refused),
+        ("nobody can say", &report.unclear),
+    ] {
+        if let Some(why) = why {
+            out.push_str(&format!("\n{label}: {why}\n"));
+            return out;
+        }
     }
     let tree = match (&report.route, &report.feeds) {
         (Some(route), _) => route_node(route, report),
         (None, Some(feeds)) => feeds_node(feeds, report),
         (None, None) => Node::new(""),
     };
-    out.push('\n');
-    tree.print(&mut out);
+    let mut below = String::from("\n");
+    tree.print(&mut below);
     if let Some(inbox) = &report.inbox {
-        out.push('\n');
-        inbox_node(inbox).print(&mut out);
+        below.push('\n');
+        inbox_node(inbox).print(&mut below);
     }
-    out
+    out + &names.read(&below)
 }
 
 /// A line, lines about it, and what follows from it.
@@ -86,7 +91,7 @@ fn put(out: &mut String, line: &str) {
     out.push('\n');
 }
 
-fn head(out: &mut String, report: &Report) {
+fn title(report: &Report) -> String {
     let verb = match report.action {
         Action::Pub => "publish",
         Action::Sub => "subscribe to",
@@ -102,7 +107,10 @@ fn head(out: &mut String, report: &Report) {
         Some(user) => format!("user {user:?} of account {:?}", report.who.account),
         None => format!("a client of account {:?}", report.who.account),
     };
-    write!(out, "{verb} {}{queue}, by {by}\n\n", report.subject).expect("a String takes all");
+    format!("{verb} {}{queue}, by {by}\n\n", report.subject)
+}
+
+fn head(out: &mut String, report: &Report, names: &Names<'_>) {
     for line in &report.who.provenance {
         put(out, &format!("  {}", placed(line)));
     }
@@ -113,7 +121,7 @@ fn head(out: &mut String, report: &Report) {
     for (key, name) in report.names.iter().filter(|(key, _)| !own(key)) {
         put(out, &format!("  account {name:?} is {key}"));
     }
-    if report.refused.is_some() {
+    if report.refused.is_some() || report.unclear.is_some() {
         return;
     }
     let limits: Vec<String> = (report.limits.iter())
@@ -126,7 +134,8 @@ fn head(out: &mut String, report: &Report) {
             format!("{} {}{at}", limit.name, limit.value)
         })
         .collect();
-    put(out, &format!("  limits: {}", limits.join(", ")));
+    let limits = names.read(&limits.join(", "));
+    put(out, &format!("  limits: {limits}"));
 }
 
 fn route_node(route: &Route, report: &Report) -> Node {
@@ -243,7 +252,7 @@ fn readers(node: &mut Node, (readers, by_jwt): (&[Reader], bool), across: bool) 
         readers.iter().partition(|reader| reader.sees.allowed);
     if by_jwt && seeing.is_empty() {
         let verb = if across { "serve" } else { "see" };
-        let text = format!("whoever has a JWT of the account can {verb} it, as far as that allows");
+        let text = format!("can {verb} it: any user of the account whose JWT allows it");
         node.about.push(text);
     } else if readers.is_empty() {
         node.about.push("no user can be there to see it".into());
@@ -252,7 +261,7 @@ fn readers(node: &mut Node, (readers, by_jwt): (&[Reader], bool), across: bool) 
     } else {
         let verb = if across { "can serve it" } else { "can see it" };
         let others = match by_jwt {
-            true => ", and whoever else has a JWT of the account, as far as that allows",
+            true => ", and any other user of the account whose JWT allows it",
             false => "",
         };
         let names = names(seeing.iter().map(name));

@@ -27,6 +27,9 @@ pub struct Report {
     /// Why it is not let in, as the broker would log it; then there is nothing more to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Why nobody can say whether it is let in: what a broker would ask for and is not at hand here. Then, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unclear: Option<String>,
     /// What people call the accounts that are known by keys, those that the report names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, String>,
@@ -97,9 +100,11 @@ pub struct Limit {
 pub struct At {
     /// The file as named on the command line or in `include`.
     pub file: String,
-    /// Line, from 1.
+    /// Line, from 1; absent where there are none: in a JWT.
+    #[serde(skip_serializing_if = "is_zero")]
     pub line: u32,
-    /// Column in characters, from 1.
+    /// Column in characters, from 1; absent with the line.
+    #[serde(skip_serializing_if = "is_zero")]
     pub column: u32,
 }
 
@@ -321,14 +326,21 @@ impl From<&Position> for At {
         At {
             file: position.file.to_string(),
             line: position.line,
-            column: position.column,
+            column: if position.line == 0 {
+                0
+            } else {
+                position.column
+            },
         }
     }
 }
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}:{}", self.file, self.column),
+        }
     }
 }
 
@@ -364,4 +376,12 @@ pub(super) fn text(bytes: &[u8]) -> String {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }

@@ -211,6 +211,62 @@ pub fn limits_of(
     }
 }
 
+/// All that keeps an imagined client out whose account is known, not only what [`suppose`] comes to first. What is wrong
+/// with either token by itself is not in here.
+pub fn suppose_all(
+    trust: &Trust,
+    attempt: &Attempt<'_>,
+    user: &UserClaims,
+    account: &AccountClaims,
+) -> Vec<Reason> {
+    let issuer = &account.common.issuer;
+    let untrusted = (!trust.trusts(issuer)).then(|| Reason::AccountIssuer(issuer.clone()));
+    let mut all: Vec<Reason> = untrusted.into_iter().collect();
+    match limits_of(user, trust, account) {
+        Ok((limits, _)) => {
+            all.extend(faults(user, &limits, attempt, account, Presence::Supposed));
+            all.extend(times_left(&limits, trust, attempt.now).err());
+        }
+        Err(reason) => all.push(reason),
+    }
+    all
+}
+
+/// What keeps a client out, of the checks whose order is the oracle's, but for times of day, which come last.
+fn faults(
+    user: &UserClaims,
+    limits: &UserLimits,
+    attempt: &Attempt<'_>,
+    account: &AccountClaims,
+    presence: Presence,
+) -> Vec<Reason> {
+    let supposed = presence == Presence::Supposed;
+    let common = &user.common;
+    let mut faults = Vec::new();
+    let ends = account.common.expires;
+    if ends != 0 && ends <= attempt.now.as_second() {
+        faults.push(Reason::AccountExpired(ends));
+    }
+    if limits.bearer_token && account.account.limits.disallow_bearer {
+        faults.push(Reason::Bearer);
+    }
+    if !allows(&limits.allowed_connection_types, attempt.connection) {
+        faults.push(Reason::ConnectionType);
+    }
+    let holds_key = supposed && attempt.signature.is_empty();
+    if !limits.bearer_token && !holds_key {
+        faults.extend(verify_nonce(&common.subject, attempt).err());
+    }
+    if account.revokes(&common.subject, common.issued_at) {
+        faults.push(Reason::Revoked(common.issued_at));
+    }
+    let anywhere = supposed && attempt.address.is_none();
+    if !anywhere && !comes_from(&limits.src, attempt.address) {
+        faults.push(Reason::Address(attempt.address));
+    }
+    faults
+}
+
 impl Candidate {
     /// Checks the user's own token, or the sentinel where the client brings none that is one.
     ///
@@ -281,33 +337,15 @@ impl Candidate {
         account: &AccountClaims,
         presence: Presence,
     ) -> Result<Admitted, Reason> {
-        let supposed = presence == Presence::Supposed;
         let user = &self.claims;
         let issuer = &account.common.issuer;
         if !trust.trusts(issuer) {
             return Err(Reason::AccountIssuer(issuer.clone()));
         }
         let (limits, scope) = limits_of(user, trust, account)?;
-        let now = attempt.now.as_second();
-        if account.common.expires != 0 && account.common.expires <= now {
-            return Err(Reason::AccountExpired(account.common.expires));
-        }
-        if limits.bearer_token && account.account.limits.disallow_bearer {
-            return Err(Reason::Bearer);
-        }
-        if !allows(&limits.allowed_connection_types, attempt.connection) {
-            return Err(Reason::ConnectionType);
-        }
-        let holds_key = supposed && attempt.signature.is_empty();
-        if !limits.bearer_token && !holds_key {
-            verify_nonce(&user.common.subject, attempt)?;
-        }
-        if account.revokes(&user.common.subject, user.common.issued_at) {
-            return Err(Reason::Revoked(user.common.issued_at));
-        }
-        let anywhere = supposed && attempt.address.is_none();
-        if !anywhere && !comes_from(&limits.src, attempt.address) {
-            return Err(Reason::Address(attempt.address));
+        let faults = faults(user, &limits, attempt, account, presence);
+        if let Some(first) = faults.into_iter().next() {
+            return Err(first);
         }
         let until = times_left(&limits, trust, attempt.now)?;
         let closed = account.has_callout().then_some(CALLOUT_SUBJECT);
@@ -324,9 +362,14 @@ impl Candidate {
     ) -> Result<Admitted, Reason> {
         let user = &self.claims;
         let common = &user.common;
-        let own = limits
-            .permissions
-            .to_config(&position("user", &common.subject));
+        let at = match &scope {
+            Some(role) => {
+                let template = format!("{}, scope {role:?}", account.common.subject);
+                position("account", &template)
+            }
+            None => position("user", &common.subject),
+        };
+        let own = limits.permissions.to_config(&at);
         let has_default_permissions = own.is_none();
         let written = own.or_else(|| {
             let at = position("account", &account.common.subject);
@@ -398,8 +441,8 @@ pub(super) fn limit(written: i64) -> Option<u64> {
 /// Where something stands that a token says.
 pub(super) fn position(kind: &str, key: &str) -> Position {
     Position {
-        file: format!("JWT {kind} {key}").into(),
-        line: 1,
+        file: format!("JWT of {kind} {key}").into(),
+        line: 0,
         column: 1,
     }
 }

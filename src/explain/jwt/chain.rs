@@ -80,7 +80,8 @@ pub struct Expanded {
     pub list: &'static str,
     /// As it is written.
     pub entry: String,
-    /// What it stands for; none where it is left out.
+    /// What it stands for; absent where it is left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<String>,
     /// Why it stands for nothing, and the user for nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,11 +104,14 @@ pub struct Grant {
     pub responses: Option<String>,
     /// It need not sign anything.
     pub bearer: bool,
-    /// Ways it may connect; empty is all.
+    /// Ways it may connect; absent is all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connection_types: Vec<String>,
-    /// Networks it may connect from; empty is any.
+    /// Networks it may connect from; absent is any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<String>,
-    /// Times of day, `start-end`; empty is any.
+    /// Times of day, `start-end`; absent is any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub times: Vec<String>,
     /// The zone of those; absent for the server's.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -125,16 +125,29 @@ impl Tokens {
         }
     }
 
+    /// Whether a broker has another place to ask for an account than those that are looked at here.
+    pub(super) fn asks_elsewhere(&self) -> bool {
+        matches!(self.mode.resolver, Some((ResolverKind::Url(_), _)))
+    }
+
+    /// Why an account is not there; nothing for one that is.
+    pub(in crate::explain) fn absent(&self, key: &str) -> Option<String> {
+        match self.lookup(key) {
+            Lookup::Missing(why) => Some(why),
+            Lookup::Known(_) | Lookup::Unknown => None,
+        }
+    }
+
     /// Why the JWT of an account is not at hand.
     fn missing(&self) -> String {
         match &self.mode.resolver {
             Some((ResolverKind::Url(_), _)) => {
                 "its JWT is not at hand: the resolver is a URL, which is not asked here; give it with --account-jwt".to_owned()
             }
-            Some((ResolverKind::Directory(settings), _)) => format!(
-                "its JWT is not at hand: it is not in {}; what other nodes may have can be given with --account-jwt",
-                settings.dir.display()
-            ),
+            Some((ResolverKind::Directory(settings), _)) => {
+                let dir = settings.dir.display();
+                format!("its JWT is not in {dir}; should somebody in the system account have it, give it with --account-jwt")
+            }
             Some((ResolverKind::Memory, _)) | None => {
                 "there is no such account: \"resolver_preload\" has no JWT of it".to_owned()
             }

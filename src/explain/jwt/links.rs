@@ -1,15 +1,21 @@
-//! Who signed what, and what is wrong with it: from claims to the chain of a report. Decides about nobody.
+//! Who signed what: from claims to the chain of a report. Decides about nobody.
 
 use crate::auth::jwt::{
-    self, AccountClaims, Claims, Issues, OperatorClaims, Severity, UserClaims, expansions, instant,
+    self, AccountClaims, Attempt, Claims, OperatorClaims, UserClaims, expansions, instant,
 };
 
 use super::chain::{Chain, Expanded, Link, Signer};
 use super::grant::grant;
-use super::known::{Found, Tokens};
+use super::known::Tokens;
+use super::wrong::wrong;
 
-/// All that can be said of a user's JWT.
-pub(super) fn chain(tokens: &Tokens, user: &UserClaims) -> Chain {
+/// All that can be said of a user's JWT. `signs` is the public key of whoever makes the attempt, if it has one.
+pub(super) fn chain(
+    tokens: &Tokens,
+    user: &UserClaims,
+    attempt: &Attempt<'_>,
+    signs: Option<&str>,
+) -> Chain {
     let found = tokens.found(user.account());
     let account = found.and_then(|found| found.claims.as_ref());
     let mut chain = Chain {
@@ -21,7 +27,7 @@ pub(super) fn chain(tokens: &Tokens, user: &UserClaims) -> Chain {
         scope: None,
         template: Vec::new(),
         grant: None,
-        wrong: wrong(tokens, user, found),
+        wrong: wrong(tokens, user, found, (attempt, signs)),
     };
     if let Some(account) = account {
         let signer = account.signer(&user.common.issuer, is_strict(tokens, account));
@@ -52,7 +58,11 @@ fn link(claims: &Claims, (signer, signer_text): (Signer, String)) -> Link {
     }
 }
 
-fn user_link(tokens: &Tokens, user: &UserClaims, account: Option<&AccountClaims>) -> Link {
+pub(super) fn user_link(
+    tokens: &Tokens,
+    user: &UserClaims,
+    account: Option<&AccountClaims>,
+) -> Link {
     let issuer = &user.common.issuer;
     let signer = match account {
         None => match *issuer == user.account() {
@@ -90,7 +100,7 @@ fn account_link(tokens: &Tokens, account: &AccountClaims) -> Link {
     link(&Claims::Account(Box::new(account.clone())), signer)
 }
 
-fn account_signer(tokens: &Tokens, issuer: &str) -> (Signer, String) {
+pub(super) fn account_signer(tokens: &Tokens, issuer: &str) -> (Signer, String) {
     let named = |claims: &OperatorClaims| match claims.common.name.as_str() {
         "" => format!("the operator {}", claims.common.subject),
         name => format!("the operator {name:?}"),
@@ -120,50 +130,6 @@ fn account_signer(tokens: &Tokens, issuer: &str) -> (Signer, String) {
 
 fn is_strict(tokens: &Tokens, account: &AccountClaims) -> bool {
     tokens.trust.is_strict(&account.common.issuer)
-}
-
-/// All that is wrong with either, not only what the broker sees first.
-fn wrong(tokens: &Tokens, user: &UserClaims, found: Option<&Found>) -> Vec<String> {
-    let now = tokens.now.as_second();
-    let mut wrong = blocking("the user's JWT", &user.validate(now));
-    if !tokens.trust.is_pinned(user.account()) {
-        wrong.push("the account is none of resolver_pinned_accounts".to_owned());
-    }
-    let Some(account) = found.and_then(|found| found.claims.as_ref()) else {
-        return wrong;
-    };
-    wrong.extend(blocking("the account's JWT", &account.validate(now)));
-    let (signer, text) = account_signer(tokens, &account.common.issuer);
-    if signer == Signer::Unknown {
-        wrong.push(format!(
-            "the account's JWT: signed by {}, {text}",
-            account.common.issuer
-        ));
-    }
-    let link = user_link(tokens, user, Some(account));
-    if link.signer == Signer::Unknown {
-        wrong.push(format!(
-            "the user's JWT: signed by {}, {}",
-            link.issuer, link.signer_text
-        ));
-    }
-    let common = &user.common;
-    if account.revokes(&common.subject, common.issued_at)
-        && let Some(until) = account.revoked_until(&common.subject)
-    {
-        wrong.push(format!(
-            "the user's JWT: revoked by the account, with all that were issued until {}",
-            instant(until)
-        ));
-    }
-    wrong
-}
-
-fn blocking(of: &str, issues: &Issues) -> Vec<String> {
-    let all = issues.0.iter();
-    all.filter(|issue| issue.severity != Severity::Warning)
-        .map(|issue| format!("{of}: {}", issue.text))
-        .collect()
 }
 
 impl From<jwt::Expansion> for Expanded {

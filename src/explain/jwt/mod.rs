@@ -6,6 +6,7 @@ mod grant;
 mod known;
 mod links;
 mod page;
+mod wrong;
 
 pub use chain::{Chain, Expanded, Given, Grant, Link, Lists, Signer};
 pub use known::{AccountJwts, Tokens};
@@ -19,7 +20,9 @@ use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 
 use crate::auth::Identity;
-use crate::auth::jwt::{self, Admitted, Attempt, ConnectionType, Denial, UserClaims, Verdict};
+use crate::auth::jwt::{
+    self, Admitted, Attempt, ConnectionType, Denial, Reason, UserClaims, Verdict,
+};
 
 use super::report::{Actor, Limit, Provenance, Report, text};
 use super::who::Who;
@@ -39,11 +42,13 @@ pub struct Shown<'a> {
     pub address: Option<IpAddr>,
 }
 
-/// Somebody who is not let in.
+/// Somebody who is not let in, or of whom nobody can say here.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// What the broker logs.
+    /// What the broker logs, or what is not at hand.
     pub why: String,
+    /// Whether a broker would refuse it; else it asks for an account that is not at hand here.
+    pub certain: bool,
     /// Who it would be.
     pub(super) actor: Actor,
 }
@@ -52,21 +57,31 @@ impl Shown<'_> {
     /// Whoever has this JWT, in the accounts of `world`, where it is a member from now on.
     ///
     /// # Errors
-    /// It is not let in.
+    /// It is not let in, or nobody can say.
     ///
     /// # Panics
     /// The world is not of operator mode.
     pub fn enter(&self, world: &mut World<'_>) -> Result<Who, Box<Refusal>> {
         let tokens = world.tokens.expect("a world of operator mode");
-        let verdict = self.judged(tokens);
+        let signature = self.signature();
+        let attempt = Attempt {
+            jwt: self.jwt,
+            signature: &signature,
+            nonce: NONCE,
+            connection: ConnectionType::Standard,
+            address: self.address,
+            now: tokens.now,
+        };
         // Without a JWT a client is the sentinel, if there is one.
         let of = match (self.jwt, tokens.trust.sentinel()) {
             ("", Some(sentinel)) => sentinel,
             (jwt, _) => jwt,
         };
         let user = UserClaims::decode(of).ok();
-        let chain = user.as_ref().map(|user| links::chain(tokens, user));
-        match verdict {
+        let signs = self.key.map(KeyPair::public_key);
+        let chain =
+            (user.as_ref()).map(|user| links::chain(tokens, user, &attempt, signs.as_deref()));
+        match judged(tokens, &attempt) {
             Ok(admitted) => {
                 let who = who(world, &admitted, chain);
                 world.members.push(who.clone());
@@ -76,8 +91,11 @@ impl Shown<'_> {
                 let known = user.as_ref();
                 let why = denial.to_string();
                 let why = why.strip_prefix("authentication error - ").unwrap_or(&why);
+                let asks = matches!(denial.reason, Reason::NoAccount(_))
+                    && tokens.found(&denial.account).is_none();
                 Err(Box::new(Refusal {
                     why: why.to_owned(),
+                    certain: !asks || !tokens.asks_elsewhere(),
                     actor: Actor {
                         account: known.map_or_else(String::new, |user| user.account().to_owned()),
                         user: known.map(|user| user.common.subject.clone()),
@@ -89,40 +107,39 @@ impl Shown<'_> {
         }
     }
 
-    fn judged(&self, tokens: &Tokens) -> Result<Admitted, Box<Denial>> {
-        // Who brings nothing signs nothing, and is supposed to have no key.
-        let nobody = self.jwt.is_empty();
-        let signature = match self.key.map(|key| key.sign(NONCE)) {
+    /// Who brings nothing signs nothing, and is supposed to have no key.
+    fn signature(&self) -> String {
+        match self.key.map(|key| key.sign(NONCE)) {
             Some(Ok(signature)) => BASE64URL_NOPAD.encode(&signature),
-            Some(Err(_)) => "-".to_owned(),
-            None if nobody => "-".to_owned(),
-            None => String::new(),
-        };
-        let attempt = Attempt {
-            jwt: self.jwt,
-            signature: &signature,
-            nonce: NONCE,
-            connection: ConnectionType::Standard,
-            address: self.address,
-            now: tokens.now,
-        };
-        match jwt::suppose(&tokens.trust, &attempt, |key| tokens.lookup(key)) {
-            Verdict::Admitted(admitted) => Ok(*admitted),
-            Verdict::Denied(denial) => Err(denial),
-            Verdict::NeedAccount(_) => unreachable!("what is not at hand is missing"),
+            None if !self.jwt.is_empty() => String::new(),
+            Some(Err(_)) | None => "-".to_owned(),
         }
     }
 }
 
-/// The report about somebody who is not let in.
+fn judged(tokens: &Tokens, attempt: &Attempt<'_>) -> Result<Admitted, Box<Denial>> {
+    match jwt::suppose(&tokens.trust, attempt, |key| tokens.lookup(key)) {
+        Verdict::Admitted(admitted) => Ok(*admitted),
+        Verdict::Denied(denial) => Err(denial),
+        Verdict::NeedAccount(_) => unreachable!("what is not at hand is missing"),
+    }
+}
+
+/// The report about somebody who is not let in, or of whom nobody can say.
 pub fn refused(refusal: Refusal, question: &Question) -> Report {
     let (action, subject) = action_of(question);
+    let why = Some(refusal.why);
+    let (refused, unclear) = match refusal.certain {
+        true => (why, None),
+        false => (None, why),
+    };
     Report {
         action,
         subject: text(subject),
         queue: None,
         who: refusal.actor,
-        refused: Some(refusal.why),
+        refused,
+        unclear,
         names: Default::default(),
         limits: Vec::new(),
         route: None,

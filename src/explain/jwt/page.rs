@@ -31,27 +31,29 @@ fn link(lines: &mut Vec<String>, kind: &str, link: &Link) {
     };
     let tags = match link.tags.is_empty() {
         true => String::new(),
-        false => format!(", tags {}", link.tags.join(" ")),
+        false => {
+            let tags: Vec<String> = link.tags.iter().map(|tag| format!("{tag:?}")).collect();
+            format!(", tags {}", tags.join(" "))
+        }
     };
     let (key, name) = (&link.key, &link.name);
     lines.push(format!("{kind} {name:?} is {key}{tags}{from}"));
-    let begins = link.not_before.as_ref();
-    let begins = begins.map_or_else(String::new, |time| format!(", counts from {time}"));
-    let ends = match &link.expires {
-        Some(time) => format!("expires {time}"),
-        None => "does not expire".to_owned(),
+    let counts = match (&link.not_before, &link.expires) {
+        (None, None) => "does not expire".to_owned(),
+        (Some(begins), None) => format!("valid from {begins}, does not expire"),
+        (None, Some(ends)) => format!("valid until {ends}"),
+        (Some(begins), Some(ends)) => format!("valid from {begins} until {ends}"),
     };
-    lines.push(format!(
-        "  its JWT was issued {}{begins}, {ends}",
-        link.issued
-    ));
+    lines.push(format!("  its JWT: issued {}, {counts}", link.issued));
     lines.push(format!("  signed by {}, {}", link.issuer, link.signer_text));
 }
 
 fn expanded(entry: &Expanded) -> String {
     let outcome = match (&entry.error, entry.subjects.as_slice()) {
-        (Some(error), _) => format!("cannot be filled in: {error}"),
-        (None, []) => "is left out: nothing to fill in, or no subject comes of it".to_owned(),
+        (Some(error), _) => format!("keeps the user out: {error}"),
+        (None, []) => {
+            "is left out: there is nothing to fill in, or what comes of it is no subject".to_owned()
+        }
         (None, subjects) => format!("is {}", subjects.join(", ")),
     };
     format!("  {} {:?} {outcome}", entry.list, entry.entry)
@@ -59,10 +61,10 @@ fn expanded(entry: &Expanded) -> String {
 
 fn granted(lines: &mut Vec<String>, grant: &Grant) {
     lines.push(match grant.permissions_of {
-        Given::User => "permissions of its JWT:".to_owned(),
-        Given::Scope => "permissions of the scope:".to_owned(),
+        Given::User => "permissions, by its JWT:".to_owned(),
+        Given::Scope => "permissions, by the scope:".to_owned(),
         Given::AccountDefault => {
-            "it has none, the default permissions of the account apply:".to_owned()
+            "it has no permissions of its own: the default ones of its account apply:".to_owned()
         }
         Given::Nobody => "it has no permissions: nothing restricts it".to_owned(),
     });
@@ -73,7 +75,7 @@ fn granted(lines: &mut Vec<String>, grant: &Grant) {
         lines.push(format!("  answers: {responses}"));
     }
     if grant.bearer {
-        lines.push("bearer: whoever has the JWT needs no key".to_owned());
+        lines.push("bearer: whoever has the JWT needs no seed".to_owned());
     }
     for (name, values) in [
         ("connection types", &grant.connection_types),
