@@ -21,11 +21,11 @@ pub fn page(report: &Report) -> String {
     head(&mut out, report, &names);
     for (label, why) in [
         ("refused", &report.refused),
-        ("nobody can say", &report.unclear),
+        ("nobody can say whether it is let in", &report.unclear),
     ] {
         if let Some(why) = why {
-            out.push_str(&format!("\n{label}: {why}\n"));
-            return out;
+            let gap = if out.ends_with("\n\n") { "" } else { "\n" };
+            return out + gap + &format!("{label}: {why}\n");
         }
     }
     let tree = match (&report.route, &report.feeds) {

@@ -83,28 +83,37 @@ impl Shown<'_> {
             (user.as_ref()).map(|user| links::chain(tokens, user, &attempt, signs.as_deref()));
         match judged(tokens, &attempt) {
             Ok(admitted) => {
-                let who = who(world, &admitted, chain);
+                let mut who = who(world, &admitted, chain);
+                who.provenance.extend(self.brought(tokens));
                 world.members.push(who.clone());
                 Ok(who)
             }
             Err(denial) => {
                 let known = user.as_ref();
-                let why = denial.to_string();
-                let why = why.strip_prefix("authentication error - ").unwrap_or(&why);
-                let asks = matches!(denial.reason, Reason::NoAccount(_))
-                    && tokens.found(&denial.account).is_none();
+                let (why, certain) = told(tokens, &denial);
                 Err(Box::new(Refusal {
-                    why: why.to_owned(),
-                    certain: !asks || !tokens.asks_elsewhere(),
+                    why,
+                    certain,
                     actor: Actor {
                         account: known.map_or_else(String::new, |user| user.account().to_owned()),
                         user: known.map(|user| user.common.subject.clone()),
                         jwt: chain,
-                        provenance: Vec::new(),
+                        provenance: self.brought(tokens).into_iter().collect(),
                     },
                 }))
             }
         }
+    }
+
+    /// What there is to say of somebody who brings no JWT.
+    fn brought(&self, tokens: &Tokens) -> Option<Provenance> {
+        let sentinel = tokens.config.operators.default_sentinel.as_ref();
+        self.jwt.is_empty().then(|| match sentinel {
+            Some((_, at)) => {
+                Provenance::new("it brings no JWT, and is the default_sentinel", Some(at))
+            }
+            None => Provenance::new("it brings no JWT: --creds or --jwt says who it is", None),
+        })
     }
 
     /// Who brings nothing signs nothing, and is supposed to have no key.
@@ -122,6 +131,21 @@ fn judged(tokens: &Tokens, attempt: &Attempt<'_>) -> Result<Admitted, Box<Denial
         Verdict::Admitted(admitted) => Ok(*admitted),
         Verdict::Denied(denial) => Err(denial),
         Verdict::NeedAccount(_) => unreachable!("what is not at hand is missing"),
+    }
+}
+
+/// A denial as the broker logs it, and whether it is certain.
+fn told(tokens: &Tokens, denial: &Denial) -> (String, bool) {
+    let account = &denial.account;
+    match &denial.reason {
+        Reason::NoAccount(why) if tokens.found(account).is_none() && tokens.asks_elsewhere() => {
+            (format!("account {account}: {why}"), false)
+        }
+        _ => {
+            let why = denial.to_string();
+            let why = why.strip_prefix("authentication error - ").unwrap_or(&why);
+            (why.to_owned(), true)
+        }
     }
 }
 

@@ -66,7 +66,10 @@ fn granted(lines: &mut Vec<String>, grant: &Grant) {
         Given::AccountDefault => {
             "it has no permissions of its own: the default ones of its account apply:".to_owned()
         }
-        Given::Nobody => "it has no permissions: nothing restricts it".to_owned(),
+        Given::Nobody if grant.publish.deny.is_empty() => {
+            "it has no permissions: nothing restricts it".to_owned()
+        }
+        Given::Nobody => "it has no permissions: nothing restricts it but this:".to_owned(),
     });
     for (name, lists) in [("publish", &grant.publish), ("subscribe", &grant.subscribe)] {
         lines.extend(listed(name, lists));

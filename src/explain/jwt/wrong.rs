@@ -1,7 +1,7 @@
 //! What keeps a user out, in words: all of it, not only what the broker comes to first. The reasons are the broker's own.
 
 use crate::auth::jwt::{
-    AccountClaims, Attempt, Issues, Reason, Severity, UserClaims, instant, suppose_all,
+    ALL, AccountClaims, Attempt, Issues, Reason, Severity, UserClaims, instant, suppose_all,
 };
 
 use super::known::{Found, Tokens};
@@ -72,11 +72,13 @@ fn blocking(of: &str, issues: &Issues) -> Vec<String> {
 
 fn revoked(user: &UserClaims, account: &AccountClaims) -> String {
     let until = account.revoked_until(&user.common.subject);
-    let until = until.map(|until| format!(", with all that were issued until {}", instant(until)));
-    format!(
-        "the user's JWT: revoked by the account{}",
-        until.unwrap_or_default()
-    )
+    let all = account.account.revocations.get(ALL).copied();
+    let whose = match until == all {
+        true => "all users' JWTs",
+        false => "all JWTs of this user",
+    };
+    let until = until.map(instant).unwrap_or_default();
+    format!("the user's JWT: revoked by the account, with {whose} issued until {until}")
 }
 
 fn other_key(user: &UserClaims, signs: Option<&str>) -> String {
