@@ -15,7 +15,7 @@ mod tls;
 use std::path::PathBuf;
 
 use crate::config::{Config, IoChoice, Position, Secret, Spin};
-pub use explain::{Explain, ExplainVerb};
+pub use explain::{Explain, ExplainVerb, TokenFile};
 pub use signal::{SignalCommand, SignalRequest};
 pub use text::{explain_help, explain_markdown_table, help, markdown_table};
 

@@ -4,9 +4,15 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use gannet::cli::{self, ExplainVerb, Flags, Invocation, Output};
-use gannet::control::{boot, read, signals};
+use gannet::auth::jwt::Creds;
+use gannet::cli::{self, ExplainVerb, Flags, Invocation, Output, TokenFile};
+use gannet::config::Config;
+use gannet::control::{boot, read, resolver, signals};
+use gannet::explain::jwt::{self, AccountJwts, Shown, Tokens};
+use gannet::explain::report::Report;
 use gannet::explain::{self, Question, Who, World};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,29 +50,94 @@ fn explain(asked: cli::Explain) -> Result<ExitCode, String> {
     if !errors.is_empty() {
         return Err(read::texts(&errors).join("\n"));
     }
+    let question = question(&asked);
+    let brings_jwts =
+        asked.token.is_some() || !asked.account_jwts.is_empty() || asked.from.is_some();
+    if loaded.config.operators.is_operator_mode() || brings_jwts {
+        return explain_jwt(&asked, &loaded.config, &question);
+    }
     let world = World::new(&loaded.config).map_err(|errors| errors.join("\n"))?;
     let who = Who::find(&world, asked.user.as_deref(), asked.account.as_deref())?;
-    let subject = asked.subject.into_bytes();
-    let question = match asked.verb {
+    let report = explain::explain(&world, &who, &question);
+    Ok(show(&report, asked.json))
+}
+
+/// The same with an operator: of whoever has a JWT. That it is not let in is an answer, and a failure.
+fn explain_jwt(
+    asked: &cli::Explain,
+    config: &Config,
+    question: &Question,
+) -> Result<ExitCode, String> {
+    let now = Timestamp::now();
+    let jwts = AccountJwts {
+        directory: resolver::contents(config, now.as_millisecond())?,
+        given: (asked.account_jwts.iter())
+            .map(|file| Ok((file.display().to_string(), creds(file)?.token)))
+            .collect::<Result<_, String>>()?,
+    };
+    let tokens = Tokens::new(config, &jwts, TimeZone::system(), now);
+    let tokens = tokens.map_err(|errors| errors.join("\n"))?;
+    let mut world = World::of_tokens(&tokens).map_err(|errors| errors.join("\n"))?;
+    Who::check_named(&world, asked.user.as_deref(), asked.account.as_deref())?;
+    let (jwt, key) = match &asked.token {
+        None => (String::new(), None),
+        Some(TokenFile::Jwt(file)) => (creds(file)?.token, None),
+        Some(TokenFile::Creds(file)) => {
+            let Creds { token, key } = creds(file)?;
+            let key = key.ok_or_else(|| {
+                format!(
+                    "{}: there is no seed in it; --jwt takes a JWT alone",
+                    file.display()
+                )
+            })?;
+            (token, Some(key))
+        }
+    };
+    let shown = Shown {
+        jwt: &jwt,
+        key: key.as_ref(),
+        address: asked.from,
+    };
+    match shown.enter(&mut world) {
+        Ok(who) => Ok(show(&explain::explain(&world, &who, question), asked.json)),
+        Err(refusal) => {
+            show(&jwt::refused(*refusal, question), asked.json);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// A file with a JWT, with a seed or without. What is wrong is said without a word of it.
+fn creds(file: &Path) -> Result<Creds, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+    Creds::parse(&text).map_err(|error| failed(&error))
+}
+
+fn question(asked: &cli::Explain) -> Question {
+    let subject = asked.subject.clone().into_bytes();
+    match asked.verb {
         ExplainVerb::Pub => Question::Publish(subject),
         ExplainVerb::Sub => Question::Subscribe {
             pattern: subject,
-            queue: asked.queue.map(String::into_bytes),
+            queue: asked.queue.clone().map(String::into_bytes),
         },
         ExplainVerb::Request => Question::Request {
             subject,
-            inbox: asked.inbox,
+            inbox: asked.inbox.clone(),
         },
-    };
-    let report = explain::explain(&world, &who, &question);
-    let stdout = match asked.json {
+    }
+}
+
+fn show(report: &Report, json: bool) -> ExitCode {
+    let stdout = match json {
         true => report.json() + "\n",
-        false => explain::page(&report),
+        false => explain::page(report),
     };
-    Ok(print(&Output {
+    print(&Output {
         stdout,
         ..Output::default()
-    }))
+    })
 }
 
 /// Says what is wrong with a file, and what is odd. What the oracle calls a warning is an error here, as there.

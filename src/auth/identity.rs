@@ -118,7 +118,7 @@ impl Identity {
     }
 
     /// Whom a JWT has been found to be of.
-    pub(super) fn of_token(token: &Arc<jwt::Admitted>) -> Identity {
+    pub fn of_token(token: &Arc<jwt::Admitted>) -> Identity {
         Identity {
             user: Arc::clone(&token.user),
             credential: Credential::Nkey,

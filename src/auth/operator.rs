@@ -1,7 +1,7 @@
 //! The method of operator mode: users known by JWTs, which accounts signed, which operators signed. Owns what a worker
 //! needs for it; the chain of trust is in [`jwt`]. Fetches no account.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service};
 use super::identity::{Denial, DenialReason, Identity, Outcome};
 use super::jwt::{
-    self, AccountClaims, Admitted, Attempt, ConnectionType, Lookup, Trust, UserClaims, Verdict,
+    self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, Trust, UserClaims,
+    Verdict,
 };
 use super::visitor::Visitor;
 use super::work::{Elsewhere, Work};
@@ -20,8 +21,15 @@ use super::work::{Elsewhere, Work};
 /// Accounts in use, by key.
 pub type KnownAccounts = hashbrown::HashMap<Arc<str>, Arc<AccountClaims>, FixedState>;
 
+/// What known accounts come to in a configuration, in the order of their keys.
+pub fn converted(known: &KnownAccounts, trust: &Trust, now: Timestamp) -> Converted {
+    let ordered: BTreeMap<&Arc<str>, _> = known.iter().collect();
+    let claims: Vec<_> = ordered.into_values().cloned().collect();
+    jwt::to_config(&claims, trust, now.as_second())
+}
+
 /// Whom the node trusts, and the accounts that it knows. Immutable: another account makes another one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Operator {
     /// Whom it trusts.
     pub trust: Arc<Trust>,
@@ -184,8 +192,7 @@ impl JwtWork {
 
     fn is_auth_user(&self, account: &str, user: &str) -> bool {
         let claims = self.operator.account(account);
-        let service = claims.map(|claims| &claims.account.authorization);
-        service.is_some_and(|service| service.auth_users.iter().any(|known| known == user))
+        claims.is_some_and(|claims| claims.is_auth_user(user))
     }
 
     fn ask(self, account: &str, user: &str) -> Result<Outcome, Elsewhere> {

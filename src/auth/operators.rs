@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, ConfigError, Position, ResolverKind, is_account_key};
+use jiff::tz::TimeZone;
+
+use crate::config::{self, Config, ConfigError, Position, ResolverKind, is_account_key};
 use crate::proto::handshake::COMPATIBLE_VERSION;
 
-use super::jwt::{AccountClaims, OperatorClaims, UserClaims};
+use super::jwt::{AccountClaims, OperatorClaims, Trust, UserClaims};
 
 /// `nsc push` adds this to the URL of an operator.
 const ACCOUNTS_PATH: &str = "/accounts";
@@ -71,6 +73,31 @@ impl OperatorMode {
     /// Whether this account may be used at all.
     pub fn is_pinned(&self, account: &str) -> bool {
         self.pinned.is_empty() || self.pinned.contains(account)
+    }
+
+    /// Whom all this makes the node trust. `zone` is the machine's.
+    pub fn trust(&self, zone: TimeZone) -> Trust {
+        let trust = match self.operators.is_empty() {
+            true => Trust::of_keys(self.trusted.iter().cloned()),
+            false => Trust::of_operators(&self.operators),
+        };
+        let trust = match self.pinned.is_empty() {
+            true => trust,
+            false => trust.with_pinned(self.pinned.iter().cloned()),
+        };
+        let trust = match &self.default_sentinel {
+            Some(sentinel) => trust.with_sentinel(sentinel.clone()),
+            None => trust,
+        };
+        trust.with_zone(zone)
+    }
+
+    /// The configuration with the accounts that JWTs make.
+    pub fn effective(&self, config: &Config, accounts: Vec<config::Account>) -> Config {
+        let mut effective = config.clone();
+        effective.accounts = accounts;
+        effective.system_account = self.system_account.clone();
+        effective
     }
 
     fn new(config: &Config, operators: Vec<OperatorClaims>) -> OperatorMode {

@@ -1,5 +1,6 @@
 //! The command line of `gannet explain`: words -> what is asked. Never opens the file, never answers.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::registry::EXPLAIN;
@@ -14,6 +15,10 @@ pub struct ExplainFlags {
     pub(super) config_file: Option<String>,
     pub(super) user: Option<String>,
     pub(super) account: Option<String>,
+    pub(super) creds: Option<String>,
+    pub(super) jwt: Option<String>,
+    pub(super) account_jwts: Vec<String>,
+    pub(super) from: Option<IpAddr>,
     pub(super) queue: Option<String>,
     pub(super) inbox: Option<String>,
     pub(super) json: bool,
@@ -29,6 +34,12 @@ pub struct Explain {
     pub user: Option<String>,
     /// Who: a client of an account without users; or the account that the user must be in.
     pub account: Option<String>,
+    /// Who: whoever has the JWT in this file.
+    pub token: Option<TokenFile>,
+    /// Files with the JWTs of accounts.
+    pub account_jwts: Vec<PathBuf>,
+    /// Where it connects from.
+    pub from: Option<IpAddr>,
     /// What it does.
     pub verb: ExplainVerb,
     /// The subject, or the pattern of a subscription.
@@ -39,6 +50,15 @@ pub struct Explain {
     pub inbox: String,
     /// Print JSON.
     pub json: bool,
+}
+
+/// A file with a user's JWT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFile {
+    /// With its seed, which is tried.
+    Creds(PathBuf),
+    /// Without one, or with one that does not matter.
+    Jwt(PathBuf),
 }
 
 /// What somebody does with a subject.
@@ -105,11 +125,24 @@ fn question(flags: ExplainFlags, plain: &[&str]) -> Result<Explain, String> {
             "{bad:?} cannot be sent: it is empty or holds white space"
         ));
     }
+    let token = match (flags.creds, flags.jwt) {
+        (Some(_), Some(_)) => return Err("--creds and --jwt: one of them".into()),
+        (Some(file), None) => Some(TokenFile::Creds(file.into())),
+        (None, file) => file.map(|file| TokenFile::Jwt(file.into())),
+    };
+    if token.is_some() && (flags.user.is_some() || flags.account.is_some()) {
+        return Err(
+            "a JWT says whose it is: --user and --account are for the users of a file".into(),
+        );
+    }
     let file = flags.config_file.filter(|file| !file.is_empty());
     Ok(Explain {
         file: file.ok_or("say which configuration with -c FILE")?.into(),
         user: flags.user,
         account: flags.account,
+        token,
+        account_jwts: flags.account_jwts.into_iter().map(PathBuf::from).collect(),
+        from: flags.from,
         verb,
         subject: (*subject).to_owned(),
         queue: flags.queue,

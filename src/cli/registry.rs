@@ -123,6 +123,45 @@ pub static EXPLAIN: &[Flag<ExplainFlags>] = &[
         default: "",
     },
     Flag {
+        names: &["--creds"],
+        value: "file",
+        effect: Effect::Text(|f, text| put(&mut f.creds, text)),
+        group: Group::Explain,
+        help: "With an operator: whoever has this credentials file",
+        default: "",
+    },
+    Flag {
+        names: &["--jwt"],
+        value: "file",
+        effect: Effect::Text(|f, text| put(&mut f.jwt, text)),
+        group: Group::Explain,
+        help: "The same for a user's JWT without its seed",
+        default: "",
+    },
+    Flag {
+        names: &["--account-jwt"],
+        value: "file",
+        effect: Effect::Text(|f, text| {
+            f.account_jwts.push(text.to_owned());
+            Ok(())
+        }),
+        group: Group::Explain,
+        help: "The JWT of an account, in place of what the resolver has; may be given several times",
+        default: "",
+    },
+    Flag {
+        names: &["--from"],
+        value: "address",
+        effect: Effect::Text(|f, text| {
+            let address = text.parse().map_err(|_| "it is an IP address")?;
+            f.from = Some(address);
+            Ok(())
+        }),
+        group: Group::Explain,
+        help: "Where somebody with a JWT connects from",
+        default: "where it may",
+    },
+    Flag {
         names: &["-q", "--queue"],
         value: "group",
         effect: Effect::Text(|f, text| put(&mut f.queue, text)),

@@ -47,19 +47,22 @@ pub use operators::{
 pub(crate) use schema::is_account_key;
 pub use tls::Tls;
 
-/// Where in which file something stands. Lines and columns count from 1.
+/// Where in which file something stands. Lines and columns count from 1. Something that has no lines, a JWT, is in line 0.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     /// Path as given on the command line or in `include`; `"<command line>"` for flags.
     pub file: Arc<str>,
-    /// Line, from 1.
+    /// Line, from 1; 0 where there are no lines.
     pub line: u32,
-    /// Column in characters, from 1.
+    /// Column in characters, from 1; without lines a place in a list.
     pub column: u32,
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return f.write_str(&self.file);
+        }
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }

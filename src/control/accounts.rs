@@ -1,7 +1,7 @@
 //! The accounts of a node in operator mode: which it knows, where it gets others, what is pushed to it. Owns the claims
 //! in use; compiles nothing and publishes no snapshot itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::auth::jwt::{ALL, Trust, to_config};
-use crate::auth::operator::{JwtWork, KnownAccounts, Operator};
+use crate::auth::jwt::{ALL, Trust};
+use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{self, Outcome, Work};
@@ -122,7 +122,7 @@ impl Accounts {
         let tls = tls::system();
         let resolver = Resolver::open(kind, &mode.preload, tls, now.as_millisecond())?;
         let mut accounts = Accounts {
-            trust: Arc::new(trust_of(&mode)),
+            trust: Arc::new(mode.trust(TimeZone::system())),
             resolver: Arc::new(resolver),
             known: KnownAccounts::default(),
             withdrawn: Arc::default(),
@@ -171,9 +171,7 @@ impl Accounts {
         let expirations = expirations.filter(|at| *at > now.as_second());
         self.changes_at = expirations.chain(converted.changes_at).min();
         self.stale = false;
-        let mut effective = config.clone();
-        effective.accounts = converted.accounts;
-        effective.system_account = self.mode.system_account.clone();
+        let effective = self.mode.effective(config, converted.accounts);
         (effective, self.operator())
     }
 
@@ -226,7 +224,7 @@ impl Accounts {
         };
         let now = Timestamp::now();
         let changed = self.resolver.reload(&mode.preload, now.as_millisecond())?;
-        self.trust = Arc::new(trust_of(&mode));
+        self.trust = Arc::new(mode.trust(TimeZone::system()));
         let gone = |key: &&String| !mode.preload.contains_key(*key);
         let gone = self.mode.preload.keys().filter(gone).cloned();
         self.withdrawn = Arc::new(gone.chain(self.withdrawn.iter().cloned()).collect());
@@ -314,9 +312,7 @@ impl Accounts {
     }
 
     fn convert(&self, now: Timestamp) -> crate::auth::jwt::Converted {
-        let ordered: BTreeMap<&Arc<str>, _> = self.known.iter().collect();
-        let claims: Vec<_> = ordered.into_values().cloned().collect();
-        to_config(&claims, &self.trust, now.as_second())
+        operator::converted(&self.known, &self.trust, now)
     }
 
     /// Accounts that callout services may put users into, and that are not known: as far as they are named somewhere.
@@ -502,20 +498,4 @@ impl ServerText {
         })
         .to_string()
     }
-}
-
-fn trust_of(mode: &OperatorMode) -> Trust {
-    let trust = match mode.operators.is_empty() {
-        true => Trust::of_keys(mode.trusted.iter().cloned()),
-        false => Trust::of_operators(&mode.operators),
-    };
-    let trust = match mode.pinned.is_empty() {
-        true => trust,
-        false => trust.with_pinned(mode.pinned.iter().cloned()),
-    };
-    let trust = match &mode.default_sentinel {
-        Some(sentinel) => trust.with_sentinel(sentinel.clone()),
-        None => trust,
-    };
-    trust.with_zone(TimeZone::system())
 }

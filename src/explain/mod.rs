@@ -5,7 +5,10 @@
 //! with a [`Report`], which is printed as a page ([`page`]) or as JSON.
 
 mod feeds;
+pub mod jwt;
+mod left_out;
 mod limits;
+mod names;
 mod near;
 mod page;
 pub mod report;
@@ -17,6 +20,8 @@ mod world;
 pub use page::page;
 pub use who::Who;
 pub use world::World;
+
+use std::collections::BTreeMap;
 
 use report::{Action, Inbox, Report, text};
 use route::Walk;
@@ -44,16 +49,15 @@ pub enum Question {
 
 /// The answer.
 pub fn explain(world: &World<'_>, who: &Who, question: &Question) -> Report {
-    let (action, subject) = match question {
-        Question::Publish(subject) => (Action::Pub, subject),
-        Question::Subscribe { pattern, .. } => (Action::Sub, pattern),
-        Question::Request { subject, .. } => (Action::Request, subject),
-    };
+    let (action, subject) = action_of(question);
     let mut report = Report {
         action,
         subject: text(subject),
         queue: None,
         who: who.actor(world),
+        refused: None,
+        unclear: None,
+        names: BTreeMap::new(),
         limits: limits::limits(world, who, action),
         route: None,
         feeds: None,
@@ -78,7 +82,28 @@ pub fn explain(world: &World<'_>, who: &Who, question: &Question) -> Report {
             report.inbox = Some(requestor(world, who, inbox, reply.as_bytes()));
         }
     }
+    report.names = named(world, &report);
     report
+}
+
+fn action_of(question: &Question) -> (Action, &[u8]) {
+    match question {
+        Question::Publish(subject) => (Action::Pub, subject),
+        Question::Subscribe { pattern, .. } => (Action::Sub, pattern),
+        Question::Request { subject, .. } => (Action::Request, subject),
+    }
+}
+
+/// Names of the keys of accounts that stand anywhere in a report. No key is part of another text by chance.
+fn named(world: &World<'_>, report: &Report) -> BTreeMap<String, String> {
+    let Some(tokens) = world.tokens else {
+        return BTreeMap::new();
+    };
+    let text = report.json();
+    let named = tokens.names().filter(|(key, _)| text.contains(key));
+    named
+        .map(|(key, name)| (key.to_owned(), name.to_owned()))
+        .collect()
 }
 
 /// The requestor's side. Clients subscribe to their inboxes once, with a wildcard at the end.

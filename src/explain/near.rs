@@ -8,6 +8,7 @@ use crate::config::{Account, Export, ExportKind, Import, Position};
 use crate::subject::{has_empty_token, is_literal, is_subset, overlaps, pattern_matches};
 
 use super::World;
+use super::left_out;
 use super::report::{Provenance, text};
 use super::route::note;
 
@@ -29,13 +30,15 @@ pub(super) fn published(
     }
     stream_misses(world, account, subject, across, streams, &mut notes);
     service_misses(world, account, subject, services, &mut notes);
+    notes.extend(left_out::published(world, account, subject, across));
     notes
 }
 
 /// Why a subscription on `pattern` of an account does not get what one might think.
 pub(super) fn subscribed(world: &World<'_>, account: AccountId, pattern: &[u8]) -> Vec<Provenance> {
-    let mut notes = Vec::new();
-    if world.members(account).next().is_none()
+    let mut notes = left_out::subscribed(world, account, pattern);
+    if world.tokens.is_none()
+        && world.members(account).next().is_none()
         && world
             .account(account)
             .is_some_and(|own| own.users.is_empty())
@@ -55,7 +58,8 @@ pub(super) fn subscribed(world: &World<'_>, account: AccountId, pattern: &[u8]) 
                 source.from == exporter
                     && overlaps(import.subject.as_bytes(), export.subject.as_bytes())
             });
-            if !fed {
+            let what = (false, export.subject.as_bytes());
+            if !fed && !left_out::is_import(world, Some(account), exporter, what) {
                 let import = asked(other, &export.subject, false);
                 notes.push(unused(world, account, &import, export));
             }
@@ -111,19 +115,17 @@ fn stream_misses(
         }
         let before = notes.len();
         narrower_imports(world, account, export, subject, taken, notes);
-        if taken.is_empty() && notes.len() == before {
+        let what = (false, export.subject.as_bytes());
+        if taken.is_empty()
+            && notes.len() == before
+            && !left_out::is_import(world, None, account, what)
+        {
             let what = match &export.accounts {
-                Some(accounts) => {
-                    let names: Vec<String> = accounts
-                        .iter()
-                        .map(|(name, _)| format!("{name:?}"))
-                        .collect();
-                    format!(
-                        "nobody imports it: the exported stream {:?} is private to {}",
-                        export.subject,
-                        names.join(", ")
-                    )
-                }
+                Some(accounts) => format!(
+                    "nobody imports it: the exported stream {:?} {}",
+                    export.subject,
+                    private(world, accounts)
+                ),
                 None => format!(
                     "nobody imports it, although the stream {:?} is exported",
                     export.subject
@@ -177,6 +179,9 @@ fn service_misses(
         if exporter == account || taken.iter().any(|hop| hop.to == exporter) {
             continue;
         }
+        if left_out::is_import(world, Some(account), exporter, (true, subject.as_bytes())) {
+            continue;
+        }
         let import = asked(other, &subject, true);
         let renamed = own.imports.iter().find(|import| {
             import.service
@@ -207,25 +212,16 @@ fn unused(world: &World<'_>, importer: AccountId, import: &Import, export: &Expo
     let (name, (exporter, _)) = (world.name(importer), &import.account);
     let kind = if import.service { "service" } else { "stream" };
     let permit = world.permit(importer, import);
-    let private = match (&permit, export.account_token_position, &export.accounts) {
+    let not = match (&permit, export.account_token_position, &export.accounts) {
         (Permit::Granted(_), ..) => None,
         (_, Some(position), _) => Some(format!(
             "is only for the account whose name is token {position}"
         )),
-        (_, None, accounts) => {
-            let names = accounts
-                .iter()
-                .flatten()
-                .map(|(name, _)| format!("{name:?}"));
-            Some(format!(
-                "is private to {}",
-                names.collect::<Vec<_>>().join(", ")
-            ))
-        }
+        (_, None, accounts) => Some(private(world, accounts.as_deref().unwrap_or_default())),
     };
-    let what = match private {
-        Some(private) => format!(
-            "no import takes {:?} from {exporter:?}: the exported {kind} {:?} {private}",
+    let what = match not {
+        Some(not) => format!(
+            "no import takes {:?} from {exporter:?}: the exported {kind} {:?} {not}",
             import.subject, export.subject
         ),
         None => format!(
@@ -234,6 +230,18 @@ fn unused(world: &World<'_>, importer: AccountId, import: &Import, export: &Expo
         ),
     };
     Provenance::new(what, Some(&export.at))
+}
+
+/// Whom an export is for, of which only some may import.
+fn private(world: &World<'_>, accounts: &[(String, Position)]) -> String {
+    if world.tokens.is_some() {
+        return "needs an activation token".to_owned();
+    }
+    let names: Vec<String> = accounts
+        .iter()
+        .map(|(name, _)| format!("{name:?}"))
+        .collect();
+    format!("is private to {}", names.join(", "))
 }
 
 /// The import that somebody might have meant to write.

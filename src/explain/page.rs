@@ -1,7 +1,7 @@
 //! An explanation as a page for a terminal: a head, then a tree. Finds nothing out, leaves out nothing but the ends of long lists.
 
-use std::fmt::Write;
-
+use super::jwt;
+use super::names::Names;
 use super::report::{
     Action, Feeds, Inbox, Item, Provenance, Reader, Report, Route, ServiceStep, Source, SourceKind,
     Stop, StreamStep, Verdict, Way,
@@ -16,20 +16,30 @@ const REMARKS_SHOWN: usize = 12;
 
 /// Prints a report.
 pub fn page(report: &Report) -> String {
-    let mut out = String::new();
-    head(&mut out, report);
+    let names = Names::of(report);
+    let mut out = names.read(&title(report));
+    head(&mut out, report, &names);
+    for (label, why) in [
+        ("refused", &report.refused),
+        ("nobody can say whether it is let in", &report.unclear),
+    ] {
+        if let Some(why) = why {
+            let gap = if out.ends_with("\n\n") { "" } else { "\n" };
+            return out + gap + &format!("{label}: {why}\n");
+        }
+    }
     let tree = match (&report.route, &report.feeds) {
         (Some(route), _) => route_node(route, report),
         (None, Some(feeds)) => feeds_node(feeds, report),
         (None, None) => Node::new(""),
     };
-    out.push('\n');
-    tree.print(&mut out);
+    let mut below = String::from("\n");
+    tree.print(&mut below);
     if let Some(inbox) = &report.inbox {
-        out.push('\n');
-        inbox_node(inbox).print(&mut out);
+        below.push('\n');
+        inbox_node(inbox).print(&mut below);
     }
-    out
+    out + &names.read(&below)
 }
 
 /// A line, lines about it, and what follows from it.
@@ -81,7 +91,7 @@ fn put(out: &mut String, line: &str) {
     out.push('\n');
 }
 
-fn head(out: &mut String, report: &Report) {
+fn title(report: &Report) -> String {
     let verb = match report.action {
         Action::Pub => "publish",
         Action::Sub => "subscribe to",
@@ -93,12 +103,26 @@ fn head(out: &mut String, report: &Report) {
         .map(|queue| format!(" in the queue group {queue}"))
         .unwrap_or_default();
     let by = match &report.who.user {
+        _ if report.who.account.is_empty() => "somebody unknown".to_owned(),
         Some(user) => format!("user {user:?} of account {:?}", report.who.account),
         None => format!("a client of account {:?}", report.who.account),
     };
-    write!(out, "{verb} {}{queue}, by {by}\n\n", report.subject).expect("a String takes all");
+    format!("{verb} {}{queue}, by {by}\n\n", report.subject)
+}
+
+fn head(out: &mut String, report: &Report, names: &Names<'_>) {
     for line in &report.who.provenance {
         put(out, &format!("  {}", placed(line)));
+    }
+    for line in report.who.jwt.iter().flat_map(jwt::lines) {
+        put(out, &format!("  {line}"));
+    }
+    let own = |key: &String| *key == report.who.account;
+    for (key, name) in report.names.iter().filter(|(key, _)| !own(key)) {
+        put(out, &format!("  account {name:?} is {key}"));
+    }
+    if report.refused.is_some() || report.unclear.is_some() {
+        return;
     }
     let limits: Vec<String> = (report.limits.iter())
         .map(|limit| {
@@ -110,7 +134,8 @@ fn head(out: &mut String, report: &Report) {
             format!("{} {}{at}", limit.name, limit.value)
         })
         .collect();
-    put(out, &format!("  limits: {}", limits.join(", ")));
+    let limits = names.read(&limits.join(", "));
+    put(out, &format!("  limits: {limits}"));
 }
 
 fn route_node(route: &Route, report: &Report) -> Node {
@@ -155,14 +180,14 @@ fn fill_way(node: &mut Node, way: &Way, report: &Report) {
 }
 
 fn fill_stop(node: &mut Node, stop: &Stop, report: &Report) {
-    readers(node, &stop.readers, stop.across);
+    readers(node, (&stop.readers, stop.by_jwt), stop.across);
     for stream in &stop.streams {
         node.children.push(stream_node(stream));
     }
     for service in &stop.services {
         node.children.push(service_node(service, report));
     }
-    let seen = stop.readers.iter().any(|reader| reader.sees.allowed);
+    let seen = stop.by_jwt || stop.readers.iter().any(|reader| reader.sees.allowed);
     if stop.streams.is_empty() && stop.services.is_empty() && !(stop.across && seen) {
         let account = &stop.account;
         node.children.push(Node::new(format!(
@@ -178,7 +203,7 @@ fn stream_node(stream: &StreamStep) -> Node {
         stream.account, stream.subject
     ));
     hop(&mut node, &stream.import, stream.export.as_ref());
-    readers(&mut node, &stream.readers, false);
+    readers(&mut node, (&stream.readers, stream.by_jwt), false);
     node
 }
 
@@ -218,21 +243,29 @@ fn hop(node: &mut Node, import: &Item, export: Option<&Item>) {
 }
 
 /// Who can see a subject, who cannot, and of those who see a request, who may answer.
-fn readers(node: &mut Node, readers: &[Reader], across: bool) {
+fn readers(node: &mut Node, (readers, by_jwt): (&[Reader], bool), across: bool) {
     let name = |reader: &&Reader| match &reader.user {
         Some(user) => user.clone(),
         None => "clients without credentials".to_owned(),
     };
     let (seeing, blind): (Vec<&Reader>, Vec<&Reader>) =
         readers.iter().partition(|reader| reader.sees.allowed);
-    if readers.is_empty() {
+    if by_jwt && seeing.is_empty() {
+        let verb = if across { "serve" } else { "see" };
+        let text = format!("can {verb} it: any user of the account whose JWT allows it");
+        node.about.push(text);
+    } else if readers.is_empty() {
         node.about.push("no user can be there to see it".into());
     } else if seeing.is_empty() {
         node.about.push("no user may see it".into());
     } else {
         let verb = if across { "can serve it" } else { "can see it" };
-        node.about
-            .push(format!("{verb}: {}", names(seeing.iter().map(name))));
+        let others = match by_jwt {
+            true => ", and any other user of the account whose JWT allows it",
+            false => "",
+        };
+        let names = names(seeing.iter().map(name));
+        node.about.push(format!("{verb}: {names}{others}"));
     }
     for reader in seeing
         .iter()

@@ -3,11 +3,14 @@
 //! Names and meanings of the fields are stable: a later version may add fields, and values to enumerations. A field that
 //! has nothing to say is absent. Subjects that are not UTF-8 have their bytes replaced.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::config::Position;
+
+pub use super::jwt::{Chain, Expanded, Given, Grant, Link, Lists, Signer};
 
 /// The whole explanation.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +24,15 @@ pub struct Report {
     pub queue: Option<String>,
     /// Whose message or subscription it is.
     pub who: Actor,
+    /// Why it is not let in, as the broker would log it; then there is nothing more to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Why nobody can say whether it is let in: what a broker would ask for and is not at hand here. Then, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unclear: Option<String>,
+    /// What people call the accounts that are known by keys, those that the report names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
     /// Limits that it is under.
     pub limits: Vec<Limit>,
     /// Where a message goes; for `pub` and `request`.
@@ -54,6 +66,9 @@ pub struct Actor {
     /// Its user, key, or `[REDACTED]` for a token; absent for nobody in particular.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Its JWT and those behind it, in operator mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Chain>,
     /// What makes it so, and where that is written.
     pub provenance: Vec<Provenance>,
 }
@@ -85,9 +100,11 @@ pub struct Limit {
 pub struct At {
     /// The file as named on the command line or in `include`.
     pub file: String,
-    /// Line, from 1.
+    /// Line, from 1; absent where there are none: in a JWT.
+    #[serde(skip_serializing_if = "is_zero")]
     pub line: u32,
-    /// Column in characters, from 1.
+    /// Column in characters, from 1; absent with the line.
+    #[serde(skip_serializing_if = "is_zero")]
     pub column: u32,
 }
 
@@ -163,6 +180,9 @@ pub struct Stop {
     pub across: bool,
     /// Who there is to see it.
     pub readers: Vec<Reader>,
+    /// So may whoever else has a user's JWT of the account, as far as that allows.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_jwt: bool,
     /// Accounts that see it as a stream.
     pub streams: Vec<StreamStep>,
     /// Services of other accounts that it is a request to.
@@ -198,6 +218,9 @@ pub struct StreamStep {
     pub export: Option<Item>,
     /// Who there is to see it.
     pub readers: Vec<Reader>,
+    /// So may whoever else has a user's JWT of the account, as far as that allows.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_jwt: bool,
 }
 
 /// A hop to an account that exports a service.
@@ -303,14 +326,21 @@ impl From<&Position> for At {
         At {
             file: position.file.to_string(),
             line: position.line,
-            column: position.column,
+            column: if position.line == 0 {
+                0
+            } else {
+                position.column
+            },
         }
     }
 }
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}:{}", self.file, self.column),
+        }
     }
 }
 
@@ -346,4 +376,12 @@ pub(super) fn text(bytes: &[u8]) -> String {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }

@@ -128,6 +128,7 @@ impl Walk<'_, '_> {
             subject: text(subject),
             across,
             readers: self.readers(account, subject, self.reply.and(reply)),
+            by_jwt: self.world.tokens.is_some(),
             streams: streams
                 .iter()
                 .map(|hop| self.stream(subject, hop))
@@ -161,6 +162,7 @@ impl Walk<'_, '_> {
             import,
             export,
             readers: self.readers(hop.to, &seen, None),
+            by_jwt: self.world.tokens.is_some(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! May somebody publish, subscribe, see, answer: what the compiled permissions decide, with the rule in words.
 //! Decides nothing itself.
 
-use crate::auth::Permissions;
 use crate::auth::permission::{Reason, Rule, queue_is_reserved, subject_is_reserved};
+use crate::auth::{Permissions, ResponsePermission};
 use crate::subject::{has_wildcard, pattern_matches};
 
 use super::report::{Item, Verdict};
@@ -86,23 +86,25 @@ pub(super) fn answers(permissions: Option<&Permissions>, reply: &[u8]) -> Verdic
     };
     let verdict = of(permissions.publish_reason(reply));
     match permissions.responses() {
-        Some(responses) if !verdict.allowed => {
-            let messages = match responses.messages_max {
-                ..1 => "any number of messages".to_owned(),
-                1 => "one message".to_owned(),
-                count => format!("{count} messages"),
-            };
-            let within = match u64::try_from(responses.expires_ms) {
-                Ok(ms) => format!(" within {}", duration(ms)),
-                Err(_) => String::new(),
-            };
-            Verdict {
-                allowed: true,
-                why: format!("by allow_responses: {messages}{within}"),
-                rule: None,
-            }
-        }
+        Some(responses) if !verdict.allowed => Verdict {
+            allowed: true,
+            why: format!("by allow_responses: {}", within(responses)),
+            rule: None,
+        },
         _ => verdict,
+    }
+}
+
+/// How many answers there may be, and for how long.
+pub(super) fn within(responses: ResponsePermission) -> String {
+    let messages = match responses.messages_max {
+        ..1 => "any number of messages".to_owned(),
+        1 => "one message".to_owned(),
+        count => format!("{count} messages"),
+    };
+    match u64::try_from(responses.expires_ms) {
+        Ok(ms) => format!("{messages} within {}", duration(ms)),
+        Err(_) => messages,
     }
 }
 

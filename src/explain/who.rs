@@ -8,7 +8,7 @@ use crate::auth::{Credential, Identity, Outcome, Permissions, Visitor};
 use crate::proto::handshake::ConnectOptions;
 
 use super::World;
-use super::report::{Actor, Limit, Provenance};
+use super::report::{Actor, Chain, Limit, Provenance};
 
 /// Somebody who is connected.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Who {
     pub provenance: Vec<Provenance>,
     /// Limits of its own, beyond those of the server and the account.
     pub limits: Vec<Limit>,
+    /// Its JWT and those behind it.
+    pub jwt: Option<Arc<Chain>>,
 }
 
 impl Who {
@@ -52,6 +54,22 @@ impl Who {
         }
     }
 
+    /// With an operator nobody has a name: users are known by their JWTs.
+    ///
+    /// # Errors
+    /// Somebody was named.
+    pub fn check_named(
+        world: &World<'_>,
+        user: Option<&str>,
+        account: Option<&str>,
+    ) -> Result<(), String> {
+        if world.tokens.is_some() && (user.is_some() || account.is_some()) {
+            let text = "with an operator, users are known by their JWTs: say who it is with --creds or --jwt";
+            return Err(text.to_owned());
+        }
+        Ok(())
+    }
+
     /// Somebody whose credentials are those of `identity`.
     pub(super) fn of_identity(world: &World<'_>, identity: &Identity) -> Who {
         let account = world.table.find(&identity.account);
@@ -76,6 +94,7 @@ impl Who {
             permissions: identity.permissions.clone(),
             provenance,
             limits: Vec::new(),
+            jwt: None,
         }
     }
 
@@ -127,6 +146,7 @@ impl Who {
                 account_provenance(world, account),
             ],
             limits: Vec::new(),
+            jwt: None,
         })
     }
 
@@ -159,6 +179,7 @@ impl Who {
         Actor {
             account: world.name(self.account).to_owned(),
             user: self.user.as_deref().map(str::to_owned),
+            jwt: self.jwt.as_deref().cloned(),
             provenance: self.provenance.clone(),
         }
     }

@@ -8,6 +8,7 @@ use crate::auth::Authenticator;
 use crate::config::check::{Exporters, Permit};
 use crate::config::{self, Account, Config, Export, Import, User};
 
+use super::jwt::Tokens;
 use super::report::Item;
 use super::who::Who;
 
@@ -20,6 +21,8 @@ pub struct World<'c> {
     pub(super) authenticator: Authenticator,
     /// Everybody who can be connected.
     pub(super) members: Vec<Who>,
+    /// Operator mode, where there are operators.
+    pub(super) tokens: Option<&'c Tokens>,
     exporters: Exporters<'c>,
 }
 
@@ -30,19 +33,36 @@ impl<'c> World<'c> {
     /// Everything that a broker would refuse to start with; operator mode, where accounts and users are not in the file.
     pub fn new(config: &'c Config) -> Result<World<'c>, Vec<String>> {
         if config.operators.is_operator_mode() {
-            let text = "explain does not read tokens yet: with an operator, accounts and users are not in the file";
+            let text = "with an operator, accounts and users are known by JWTs";
             return Err(vec![text.to_owned()]);
         }
+        World::of(config, None)
+    }
+
+    /// What operator mode comes to: with whoever enters as its only users.
+    ///
+    /// # Errors
+    /// As those of [`World::new`].
+    pub fn of_tokens(tokens: &'c Tokens) -> Result<World<'c>, Vec<String>> {
+        World::of(&tokens.config, Some(tokens))
+    }
+
+    fn of(config: &'c Config, tokens: Option<&'c Tokens>) -> Result<World<'c>, Vec<String>> {
         let texts = |errors: Vec<crate::auth::ConfigError>| -> Vec<String> {
             errors.iter().map(ToString::to_string).collect()
         };
         let authenticator = Authenticator::new(config).map_err(texts)?;
+        let authenticator = match tokens {
+            Some(tokens) => authenticator.with_operator(tokens.operator()),
+            None => authenticator,
+        };
         let table = compile(config, None).map_err(|error| vec![error.to_string()])?;
         let mut world = World {
             config,
             table,
             authenticator,
             members: Vec::new(),
+            tokens,
             exporters: Exporters::new(config),
         };
         let identities = world.authenticator.identities();

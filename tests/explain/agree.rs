@@ -191,6 +191,7 @@ impl<'c> Trial<'c> {
                 permissions: None,
                 provenance: Vec::new(),
                 limits: Vec::new(),
+                jwt: None,
             };
             let mut rng = Rng::new(self.seed);
             let arrives =

@@ -4,6 +4,7 @@
 mod agree;
 mod broker;
 mod denials;
+mod jwt;
 mod outcome;
 mod page;
 mod random;
@@ -11,12 +12,16 @@ mod random;
 #[expect(dead_code, reason = "the simulation uses more of it")]
 mod rng;
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use gannet::config::{Config, ConfigError, load_with};
 
 /// Reads a configuration that stands in `f.conf`.
 fn config(text: &str) -> Result<Config, Vec<ConfigError>> {
-    let read = |_: &Path| Ok(text.as_bytes().to_vec());
+    let read = |path: &Path| match path == Path::new("f.conf") {
+        true => Ok(text.as_bytes().to_vec()),
+        false => Err(ErrorKind::NotFound.into()),
+    };
     load_with(Path::new("f.conf"), &|_| None, &read).map(|loaded| loaded.config)
 }

@@ -238,6 +238,17 @@ impl AccountClaims {
         is_revoked(&self.account.revocations, user, issued_at)
     }
 
+    /// Up to which second tokens of a user are revoked; `None` if none are.
+    pub fn revoked_until(&self, user: &str) -> Option<i64> {
+        revoked_until(&self.account.revocations, user)
+    }
+
+    /// Whether a user is let in without the callout service being asked.
+    pub fn is_auth_user(&self, user: &str) -> bool {
+        let known = &self.account.authorization.auth_users;
+        known.iter().any(|known| known == user)
+    }
+
     /// Whether a callout service decides about its users.
     pub fn has_callout(&self) -> bool {
         !self.account.authorization.auth_users.is_empty()
@@ -257,10 +268,14 @@ pub enum Signer<'a> {
 
 /// Whether a token issued to `key` at this second is revoked.
 pub(super) fn is_revoked(revocations: &Revocations, key: &str, issued_at: i64) -> bool {
+    revoked_until(revocations, key).is_some_and(|until| until >= issued_at)
+}
+
+fn revoked_until(revocations: &Revocations, key: &str) -> Option<i64> {
     let until = [key, ALL]
         .into_iter()
         .filter_map(|key| revocations.get(key));
-    until.max().is_some_and(|until| *until >= issued_at)
+    until.max().copied()
 }
 
 impl WeightedMapping {

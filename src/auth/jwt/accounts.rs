@@ -31,16 +31,25 @@ pub struct Converted {
 }
 
 /// Something of an account that does not hold, and is left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// The account's key.
     pub account: String,
     /// What people call it.
     pub name: String,
-    /// What does not hold: an import, with the exporter's key, or a mapping.
-    pub what: String,
+    /// What does not hold.
+    pub what: LeftOut,
     /// Why not.
     pub why: String,
+}
+
+/// What can be left out of an account. Displayed as log lines name it.
+#[derive(Clone, Debug)]
+pub enum LeftOut {
+    /// An import, as a configuration would say it.
+    Import(Box<config::Import>),
+    /// The mapping of this subject.
+    Mapping(String),
 }
 
 /// Converts accounts that [`Trust::account`] took. `now` is seconds since 1970.
@@ -124,15 +133,20 @@ impl<'a> Converter<'a> {
         let mut kept: Vec<config::Import> = Vec::new();
         for (place, import) in claims.account.imports.iter().enumerate() {
             let at = position(&claims.common.subject, place);
-            let converted = self.import(claims, import, at).and_then(|converted| {
-                match kept.iter().any(|other| same_source(other, &converted)) {
-                    true => Err("is imported already".to_owned()),
-                    false => Ok(converted),
-                }
-            });
+            let converted =
+                self.import(claims, import, at.clone())
+                    .and_then(|converted| {
+                        match kept.iter().any(|other| same_source(other, &converted)) {
+                            true => Err("is imported already".to_owned()),
+                            false => Ok(converted),
+                        }
+                    });
             match converted {
                 Ok(import) => kept.push(import),
-                Err(why) => self.fails(claims, describe(import), why),
+                Err(why) => {
+                    let import = LeftOut::Import(Box::new(import.to_config(at)));
+                    self.fails(claims, import, why);
+                }
             }
         }
         kept
@@ -254,7 +268,8 @@ impl<'a> Converter<'a> {
                 .iter()
                 .find_map(|way| Transform::new(source, &way.subject).err());
             if let Some(error) = wrong {
-                self.fails(claims, format!("mapping of {source:?}"), error.to_string());
+                let mapping = LeftOut::Mapping(source.clone());
+                self.fails(claims, mapping, error.to_string());
                 continue;
             }
             let destinations = ways.iter().map(|way| Destination {
@@ -272,7 +287,7 @@ impl<'a> Converter<'a> {
         kept
     }
 
-    fn fails(&mut self, claims: &AccountClaims, what: String, why: String) {
+    fn fails(&mut self, claims: &AccountClaims, what: LeftOut, why: String) {
         self.out.failures.push(Failure {
             account: claims.common.subject.clone(),
             name: claims.common.name.clone(),
@@ -362,23 +377,26 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Where something of an account stands: its token, and the place in the list as the column.
-fn position(account: &str, place: usize) -> Position {
-    Position {
-        file: format!("JWT {account}").into(),
-        line: 1,
-        column: u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1),
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LeftOut::Import(import) => {
+                let kind = if import.service { "service" } else { "stream" };
+                let (subject, (account, _)) = (&import.subject, &import.account);
+                write!(f, "import of {kind} {subject:?} from {account}")
+            }
+            LeftOut::Mapping(source) => write!(f, "mapping of {source:?}"),
+        }
     }
 }
 
-fn describe(import: &Import) -> String {
-    let kind = if import.is_service() {
-        "service"
-    } else {
-        "stream"
-    };
-    let (subject, account) = (&import.subject, &import.account);
-    format!("import of {kind} {subject:?} from {account}")
+/// Where something of an account stands: its token, and the place in the list as the column.
+fn position(account: &str, place: usize) -> Position {
+    Position {
+        file: format!("JWT of account {account}").into(),
+        line: 0,
+        column: u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1),
+    }
 }
 
 /// The export of just this subject, else the narrowest of those that cover it; of several that are no narrower than one
@@ -432,12 +450,11 @@ fn leave_out_cycles(claims: &[Arc<AccountClaims>], out: &mut Converted) {
             accounts.into_iter().find_map(|(account, claims)| {
                 let named = |import: &config::Import| import.at == error.at;
                 let place = account.imports.iter().position(named)?;
-                account.imports.remove(place);
-                let written = &claims.account.imports[error.at.column as usize - 1];
+                let import = account.imports.remove(place);
                 Some(Failure {
                     account: claims.common.subject.clone(),
                     name: claims.common.name.clone(),
-                    what: describe(written),
+                    what: LeftOut::Import(Box::new(import)),
                     why: error.text.clone(),
                 })
             })

@@ -86,6 +86,15 @@ pub struct Candidate {
     claims: UserClaims,
 }
 
+/// Whether there is somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// The attempt has all that a client must show.
+    Shown,
+    /// The client is imagined.
+    Supposed,
+}
+
 /// A user that is let in. Limits that the account or the server set are not in here.
 #[derive(Clone, Debug)]
 pub struct Admitted {
@@ -134,6 +143,21 @@ pub fn authenticate(
     attempt: &Attempt<'_>,
     lookup: impl Fn(&str) -> Lookup,
 ) -> Verdict {
+    chain(trust, attempt, lookup, Presence::Shown)
+}
+
+/// The same of an imagined client: without a signature it has the key of its token, without an address it comes from where
+/// it may. For who explains, never for who lets in.
+pub fn suppose(trust: &Trust, attempt: &Attempt<'_>, lookup: impl Fn(&str) -> Lookup) -> Verdict {
+    chain(trust, attempt, lookup, Presence::Supposed)
+}
+
+fn chain(
+    trust: &Trust,
+    attempt: &Attempt<'_>,
+    lookup: impl Fn(&str) -> Lookup,
+    presence: Presence,
+) -> Verdict {
     let candidate = match Candidate::new(trust, attempt) {
         Ok(candidate) => candidate,
         Err(denial) => return Verdict::Denied(Box::new(denial)),
@@ -141,7 +165,7 @@ pub fn authenticate(
     match lookup(candidate.account()) {
         Lookup::Unknown => Verdict::NeedAccount(Box::new(candidate)),
         Lookup::Missing(why) => Verdict::Denied(Box::new(candidate.denied(Reason::NoAccount(why)))),
-        Lookup::Known(account) => candidate.finish(trust, attempt, &account),
+        Lookup::Known(account) => candidate.verdict(trust, attempt, &account, presence),
     }
 }
 
@@ -160,9 +184,87 @@ pub fn admit_made(
     let candidate = Candidate {
         claims: user.clone(),
     };
-    let (limits, scope) = candidate.limits(trust, account)?;
+    let (limits, scope) = limits_of(user, trust, account)?;
     let until = times_left(&limits, trust, now)?;
     candidate.identity(&limits, scope, account, until, closed)
+}
+
+/// The user's own limits, or what its signing key's template says, with the role.
+///
+/// # Errors
+/// The key that signed it is none of the account's, or the template cannot be used.
+pub fn limits_of(
+    user: &UserClaims,
+    trust: &Trust,
+    account: &AccountClaims,
+) -> Result<(UserLimits, Option<String>), Reason> {
+    let signer = &user.common.issuer;
+    match account.signer(signer, trust.is_strict(&account.common.issuer)) {
+        Signer::Unknown => Err(Reason::UserIssuer(signer.clone())),
+        Signer::Trusted => Ok((user.limits.clone(), None)),
+        Signer::Scoped(_) if !user.says_no_limits => Err(Reason::ScopedWithLimits),
+        Signer::Scoped(scope) => {
+            let limits = template::expand(&scope.template, user, account);
+            let limits = limits.map_err(Reason::Template)?;
+            Ok((limits, Some(scope.role.clone())))
+        }
+    }
+}
+
+/// All that keeps an imagined client out whose account is known, not only what [`suppose`] comes to first. What is wrong
+/// with either token by itself is not in here.
+pub fn suppose_all(
+    trust: &Trust,
+    attempt: &Attempt<'_>,
+    user: &UserClaims,
+    account: &AccountClaims,
+) -> Vec<Reason> {
+    let issuer = &account.common.issuer;
+    let untrusted = (!trust.trusts(issuer)).then(|| Reason::AccountIssuer(issuer.clone()));
+    let mut all: Vec<Reason> = untrusted.into_iter().collect();
+    match limits_of(user, trust, account) {
+        Ok((limits, _)) => {
+            all.extend(faults(user, &limits, attempt, account, Presence::Supposed));
+            all.extend(times_left(&limits, trust, attempt.now).err());
+        }
+        Err(reason) => all.push(reason),
+    }
+    all
+}
+
+/// What keeps a client out, of the checks whose order is the oracle's, but for times of day, which come last.
+fn faults(
+    user: &UserClaims,
+    limits: &UserLimits,
+    attempt: &Attempt<'_>,
+    account: &AccountClaims,
+    presence: Presence,
+) -> Vec<Reason> {
+    let supposed = presence == Presence::Supposed;
+    let common = &user.common;
+    let mut faults = Vec::new();
+    let ends = account.common.expires;
+    if ends != 0 && ends <= attempt.now.as_second() {
+        faults.push(Reason::AccountExpired(ends));
+    }
+    if limits.bearer_token && account.account.limits.disallow_bearer {
+        faults.push(Reason::Bearer);
+    }
+    if !allows(&limits.allowed_connection_types, attempt.connection) {
+        faults.push(Reason::ConnectionType);
+    }
+    let holds_key = supposed && attempt.signature.is_empty();
+    if !limits.bearer_token && !holds_key {
+        faults.extend(verify_nonce(&common.subject, attempt).err());
+    }
+    if account.revokes(&common.subject, common.issued_at) {
+        faults.push(Reason::Revoked(common.issued_at));
+    }
+    let anywhere = supposed && attempt.address.is_none();
+    if !anywhere && !comes_from(&limits.src, attempt.address) {
+        faults.push(Reason::Address(attempt.address));
+    }
+    faults
 }
 
 impl Candidate {
@@ -207,7 +309,17 @@ impl Candidate {
 
     /// Goes the rest of the chain. `account` must be what [`Trust::account`] took for [`Candidate::account`].
     pub fn finish(&self, trust: &Trust, attempt: &Attempt<'_>, account: &AccountClaims) -> Verdict {
-        match self.admitted(trust, attempt, account) {
+        self.verdict(trust, attempt, account, Presence::Shown)
+    }
+
+    fn verdict(
+        &self,
+        trust: &Trust,
+        attempt: &Attempt<'_>,
+        account: &AccountClaims,
+        presence: Presence,
+    ) -> Verdict {
+        match self.admitted(trust, attempt, account, presence) {
             Ok(admitted) => Verdict::Admitted(Box::new(admitted)),
             Err(reason) => {
                 let mut denial = self.denied(reason);
@@ -223,55 +335,21 @@ impl Candidate {
         trust: &Trust,
         attempt: &Attempt<'_>,
         account: &AccountClaims,
+        presence: Presence,
     ) -> Result<Admitted, Reason> {
         let user = &self.claims;
         let issuer = &account.common.issuer;
         if !trust.trusts(issuer) {
             return Err(Reason::AccountIssuer(issuer.clone()));
         }
-        let (limits, scope) = self.limits(trust, account)?;
-        let now = attempt.now.as_second();
-        if account.common.expires != 0 && account.common.expires <= now {
-            return Err(Reason::AccountExpired(account.common.expires));
-        }
-        if limits.bearer_token && account.account.limits.disallow_bearer {
-            return Err(Reason::Bearer);
-        }
-        if !allows(&limits.allowed_connection_types, attempt.connection) {
-            return Err(Reason::ConnectionType);
-        }
-        if !limits.bearer_token {
-            verify_nonce(&user.common.subject, attempt)?;
-        }
-        if account.revokes(&user.common.subject, user.common.issued_at) {
-            return Err(Reason::Revoked(user.common.issued_at));
-        }
-        if !comes_from(&limits.src, attempt.address) {
-            return Err(Reason::Address(attempt.address));
+        let (limits, scope) = limits_of(user, trust, account)?;
+        let faults = faults(user, &limits, attempt, account, presence);
+        if let Some(first) = faults.into_iter().next() {
+            return Err(first);
         }
         let until = times_left(&limits, trust, attempt.now)?;
         let closed = account.has_callout().then_some(CALLOUT_SUBJECT);
         self.identity(&limits, scope, account, until, closed)
-    }
-
-    /// The user's own limits, or what its signing key's template says, with the role.
-    fn limits(
-        &self,
-        trust: &Trust,
-        account: &AccountClaims,
-    ) -> Result<(UserLimits, Option<String>), Reason> {
-        let user = &self.claims;
-        let signer = &user.common.issuer;
-        match account.signer(signer, trust.is_strict(&account.common.issuer)) {
-            Signer::Unknown => Err(Reason::UserIssuer(signer.clone())),
-            Signer::Trusted => Ok((user.limits.clone(), None)),
-            Signer::Scoped(_) if !user.says_no_limits => Err(Reason::ScopedWithLimits),
-            Signer::Scoped(scope) => {
-                let limits = template::expand(&scope.template, user, account);
-                let limits = limits.map_err(Reason::Template)?;
-                Ok((limits, Some(scope.role.clone())))
-            }
-        }
     }
 
     fn identity(
@@ -284,9 +362,14 @@ impl Candidate {
     ) -> Result<Admitted, Reason> {
         let user = &self.claims;
         let common = &user.common;
-        let own = limits
-            .permissions
-            .to_config(&position("user", &common.subject));
+        let at = match &scope {
+            Some(role) => {
+                let template = format!("{}, scope {role:?}", account.common.subject);
+                position("account", &template)
+            }
+            None => position("user", &common.subject),
+        };
+        let own = limits.permissions.to_config(&at);
         let has_default_permissions = own.is_none();
         let written = own.or_else(|| {
             let at = position("account", &account.common.subject);
@@ -358,8 +441,8 @@ pub(super) fn limit(written: i64) -> Option<u64> {
 /// Where something stands that a token says.
 pub(super) fn position(kind: &str, key: &str) -> Position {
     Position {
-        file: format!("JWT {kind} {key}").into(),
-        line: 1,
+        file: format!("JWT of {kind} {key}").into(),
+        line: 0,
         column: 1,
     }
 }

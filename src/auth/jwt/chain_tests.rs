@@ -475,7 +475,7 @@ fn templates() {
         "d.{{tag(none)}}",
         &[],
         expect![[
-            r#"authentication error - user U.bob of account A.a its signing key's template: the denied subject "d.{{tag(none)}}" cannot be filled in"#
+            r#"authentication error - user U.bob of account A.a cannot have the permissions of its signing key's scope: the denied subject "d.{{tag(none)}}" cannot be filled in"#
         ]],
     );
     check(
@@ -483,7 +483,7 @@ fn templates() {
         "x.{{host()}}",
         &[],
         expect![[
-            r#"authentication error - user U.bob of account A.a its signing key's template: there is no template function "host()""#
+            r#"authentication error - user U.bob of account A.a cannot have the permissions of its signing key's scope: there is no template function "host()""#
         ]],
     );
     check(
@@ -498,7 +498,7 @@ fn templates() {
         &thirteen,
         &[],
         expect![
-            "authentication error - user U.bob of account A.a its signing key's template: more than 4096 subjects"
+            "authentication error - user U.bob of account A.a cannot have the permissions of its signing key's scope: more than 4096 subjects"
         ],
     );
 }

@@ -122,7 +122,10 @@ impl fmt::Display for Reason {
             Reason::ScopedWithLimits => {
                 f.write_str("has permissions or limits, although its signing key has a scope")
             }
-            Reason::Template(error) => write!(f, "its signing key's template: {error}"),
+            Reason::Template(error) => write!(
+                f,
+                "cannot have the permissions of its signing key's scope: {error}"
+            ),
             Reason::AccountExpired(at) => write!(f, "expired {}", instant(*at)),
             Reason::Bearer => f.write_str("has a bearer token, which the account does not allow"),
             Reason::ConnectionType => f.write_str("may not connect this way"),

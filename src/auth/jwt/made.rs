@@ -40,8 +40,8 @@ pub fn grant(
         Allowed::Never => return Err("outside of the user's times".to_owned()),
     };
     let at = Position {
-        file: format!("user JWT {}", user.common.subject).into(),
-        line: 1,
+        file: format!("JWT of user {}", user.common.subject).into(),
+        line: 0,
         column: 1,
     };
     let written = closing(limits.permissions.to_config(&at), closed, &at);

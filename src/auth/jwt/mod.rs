@@ -29,7 +29,7 @@ pub use account::{
     ALL, Account, AccountClaims, AccountLimits, Export, ExportKind, ExternalAuthorization, Import,
     MessageTrace, Revocations, Scope, ServiceLatency, Signer, WeightedMapping,
 };
-pub use accounts::{Converted, Failure, to_config};
+pub use accounts::{Converted, Failure, LeftOut, to_config};
 pub use activation::ActivationClaims;
 pub use authorization::{
     ClientInfo, ClientTls, ConnectOpts, REQUEST_AUDIENCE, Request, RequestClaims, Response,
@@ -37,7 +37,7 @@ pub use authorization::{
 };
 pub use chain::{
     ACCOUNT_EXPIRED_TEXT, Admitted, Attempt, Candidate, ConnectionType, EXPIRED_TEXT, Lookup,
-    REVOKED_TEXT, Verdict, admit_made, authenticate,
+    REVOKED_TEXT, Verdict, admit_made, authenticate, limits_of, suppose, suppose_all,
 };
 pub use claims::{Claims, Common};
 pub use creds::{Creds, CredsError};
@@ -46,8 +46,8 @@ pub use made::{Grant, closing, grant, user_limits};
 pub use operator::{Operator, OperatorClaims};
 pub use permissions::{Lists, Permissions, ResponsePermission};
 pub use still::still_admitted;
-pub use template::{EXPANSIONS_MAX, TemplateError};
-pub use times::milliseconds_until;
+pub use template::{EXPANSIONS_MAX, Expansion, TemplateError, expansions};
+pub use times::{instant, milliseconds_until};
 pub(super) use token::base64url;
 pub use token::{DecodeError, TOKEN_BYTES_MAX, decode, encode};
 pub use trust::{AccountError, Trust};

@@ -50,6 +50,43 @@ pub fn expand(
     Ok(limits)
 }
 
+/// What one entry of a template stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expansion {
+    /// Its list, as claims name it: `pub.allow`.
+    pub list: &'static str,
+    /// The entry.
+    pub entry: String,
+    /// Subjects, none where it is left out.
+    pub subjects: Result<Vec<String>, TemplateError>,
+}
+
+/// What each entry comes to that [`expand`] puts something into.
+pub fn expansions(
+    template: &UserLimits,
+    user: &UserClaims,
+    account: &AccountClaims,
+) -> Vec<Expansion> {
+    let source = Source { user, account };
+    let permissions = &template.permissions;
+    let lists = [
+        ("pub.allow", &permissions.publish.allow, OnBad::LeaveOut),
+        ("pub.deny", &permissions.publish.deny, OnBad::Fail),
+        ("sub.allow", &permissions.subscribe.allow, OnBad::LeaveOut),
+        ("sub.deny", &permissions.subscribe.deny, OnBad::Fail),
+    ];
+    let filled = lists.into_iter().flat_map(|(list, entries, on_bad)| {
+        let marked = entries.iter().filter(|entry| !marks(entry).is_empty());
+        marked.map(move |entry| (list, entry, on_bad))
+    });
+    let expansion = |(list, entry, on_bad): (_, &String, _)| Expansion {
+        list,
+        entry: entry.clone(),
+        subjects: source.entry(entry, on_bad, 0),
+    };
+    filled.map(expansion).collect()
+}
+
 /// What to do about a subject that comes out wrong.
 #[derive(Clone, Copy, PartialEq)]
 enum OnBad {
@@ -71,22 +108,35 @@ impl Source<'_> {
         }
         let mut out = Vec::new();
         for entry in entries {
-            let marks = marks(entry);
-            let mut values = Vec::new();
-            let mut tags = false;
-            for mark in &marks {
-                let (found, is_tag) = self.values(entry, mark, on_bad)?;
-                tags |= is_tag;
-                values.push(found);
-            }
-            check_count(out.len(), &values, tags)?;
-            for choice in Product::new(&values) {
-                let subject = filled_in(entry, &marks, &choice);
-                match (is_pattern(subject.as_bytes()), on_bad) {
-                    (true, _) => out.push(subject),
-                    (false, OnBad::LeaveOut) => {}
-                    (false, OnBad::Fail) => return Err(TemplateError::Denied(entry.clone())),
-                }
+            let subjects = self.entry(entry, on_bad, out.len())?;
+            out.extend(subjects);
+        }
+        Ok(out)
+    }
+
+    /// What one entry of such a list becomes, behind so many others.
+    fn entry(
+        &self,
+        entry: &str,
+        on_bad: OnBad,
+        before: usize,
+    ) -> Result<Vec<String>, TemplateError> {
+        let marks = marks(entry);
+        let mut out = Vec::new();
+        let mut values = Vec::new();
+        let mut tags = false;
+        for mark in &marks {
+            let (found, is_tag) = self.values(entry, mark, on_bad)?;
+            tags |= is_tag;
+            values.push(found);
+        }
+        check_count(before, &values, tags)?;
+        for choice in Product::new(&values) {
+            let subject = filled_in(entry, &marks, &choice);
+            match (is_pattern(subject.as_bytes()), on_bad) {
+                (true, _) => out.push(subject),
+                (false, OnBad::LeaveOut) => {}
+                (false, OnBad::Fail) => return Err(TemplateError::Denied(entry.to_owned())),
             }
         }
         Ok(out)

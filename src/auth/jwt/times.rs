@@ -72,7 +72,7 @@ pub(super) fn zone(name: &str) -> Option<TimeZone> {
 }
 
 /// An instant in seconds since 1970 for log lines.
-pub(super) fn instant(seconds: i64) -> String {
+pub fn instant(seconds: i64) -> String {
     match Timestamp::from_second(seconds) {
         Ok(time) => time.to_string(),
         Err(_) => format!("{seconds} seconds since 1970"),

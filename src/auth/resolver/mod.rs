@@ -101,11 +101,22 @@ pub fn usable(
 /// # Errors
 /// It is not the account's, or cannot be written.
 pub fn take(store: &mut dyn Store, key: &str, jwt: &str, now_ms: i64) -> io::Result<bool> {
-    let comes = stamp(jwt).map_err(|error| io::Error::other(error.to_string()))?;
     let there = store.load(key, now_ms)?;
-    let there = there.and_then(|jwt| stamp(&jwt).ok());
+    match replaces(key, there.as_deref(), jwt)? {
+        true => store.save(key, jwt, now_ms),
+        false => Ok(false),
+    }
+}
+
+/// Whether a JWT that comes takes the place of the one that is there.
+///
+/// # Errors
+/// It is not the account's.
+pub fn replaces(key: &str, there: Option<&str>, comes: &str) -> io::Result<bool> {
+    let comes = stamp(comes).map_err(|error| io::Error::other(error.to_string()))?;
+    let there = there.and_then(|jwt| stamp(jwt).ok());
     match newer::choose(key, there.as_ref(), &comes) {
-        Choice::Take => store.save(key, jwt, now_ms),
+        Choice::Take => Ok(true),
         Choice::Keep => Ok(false),
         Choice::Refuse => Err(io::Error::other(
             "jwt subject nkey and provided nkey do not match",

@@ -36,6 +36,34 @@ pub struct Directory {
     elsewhere: HashMap<String, PathBuf>,
 }
 
+/// What becomes of a write that did not come to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unfinished {
+    /// It is removed.
+    Goes,
+    /// It is passed over.
+    Stays,
+}
+
+/// The JWTs in a directory with their keys, without anything being made, removed or written. None where there is no
+/// directory.
+///
+/// # Errors
+/// The directory, or a file in it, cannot be read.
+pub fn contents(path: &Path, now_ms: i64) -> io::Result<Vec<(String, String)>> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut directory = Directory {
+        path: path.canonicalize()?,
+        delete: Delete::Refused,
+        index: Index::new(Bounds::default()),
+        elsewhere: HashMap::new(),
+    };
+    directory.read_all(Unfinished::Stays, now_ms)?;
+    directory.all()
+}
+
 impl Directory {
     /// Opens a directory, which is made if it is not there, and reads what is in it.
     ///
@@ -52,7 +80,7 @@ impl Directory {
             index: Index::new(bounds),
             elsewhere: HashMap::new(),
         };
-        directory.read_all(now_ms)?;
+        directory.read_all(Unfinished::Goes, now_ms)?;
         Ok(directory)
     }
 
@@ -167,7 +195,7 @@ impl Directory {
             index: self.index.emptied(),
             elsewhere: HashMap::new(),
         };
-        fresh.read_all(now_ms)?;
+        fresh.read_all(Unfinished::Goes, now_ms)?;
         let before = std::mem::replace(self, fresh);
         let changed = self.index.differing(&before.index);
         Ok(changed)
@@ -205,33 +233,41 @@ impl Directory {
         self.elsewhere.remove(key);
     }
 
-    fn read_all(&mut self, now_ms: i64) -> io::Result<()> {
+    fn read_all(&mut self, unfinished: Unfinished, now_ms: i64) -> io::Result<()> {
         let root = self.path.clone();
-        self.read_below(&root, 0, now_ms)
+        self.read_below(&root, 0, unfinished, now_ms)
     }
 
     /// Files before the directories below: of two for one account the one at the usual place counts.
-    fn read_below(&mut self, below: &Path, depth: usize, now_ms: i64) -> io::Result<()> {
+    fn read_below(
+        &mut self,
+        below: &Path,
+        depth: usize,
+        unfinished: Unfinished,
+        now_ms: i64,
+    ) -> io::Result<()> {
         let mut entries = fs::read_dir(below)?.collect::<io::Result<Vec<_>>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         let is_dir = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
         let (directories, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_dir);
         for file in files {
-            self.found(&file.path(), now_ms);
+            self.found(&file.path(), unfinished, now_ms);
         }
         for directory in directories.iter().filter(|_| depth < DEPTH_MAX) {
-            if let Err(error) = self.read_below(&directory.path(), depth + 1, now_ms) {
+            if let Err(error) = self.read_below(&directory.path(), depth + 1, unfinished, now_ms) {
                 log::error!("cannot read {}: {error}", directory.path().display());
             }
         }
         Ok(())
     }
 
-    fn found(&mut self, place: &Path, now_ms: i64) {
+    fn found(&mut self, place: &Path, unfinished: Unfinished, now_ms: i64) {
         let name = place.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with('.') && name.ends_with(UNFINISHED) {
-            // A write that did not come to its end. If it cannot be removed, the next one overwrites it.
-            let _ = fs::remove_file(place);
+            // If it cannot be removed, the next one overwrites it.
+            if unfinished == Unfinished::Goes {
+                let _ = fs::remove_file(place);
+            }
             return;
         }
         let key = name

@@ -76,6 +76,18 @@ pub fn check(config: &Config) -> Vec<ConfigError> {
     (!usable(&settings.dir)).then(error).into_iter().collect()
 }
 
+/// What is in the directory of a configuration, by key, read and no more; nothing where there is none.
+///
+/// # Errors
+/// A sentence: it cannot be read.
+pub fn contents(config: &Config, now_ms: i64) -> Result<Vec<(String, String)>, String> {
+    let Some((ResolverKind::Directory(settings), _)) = &config.operators.resolver else {
+        return Ok(Vec::new());
+    };
+    let found = directory::contents(&settings.dir, now_ms);
+    found.map_err(|error| format!("cannot read {}: {error}", settings.dir.display()))
+}
+
 impl Resolver {
     /// Opens the place and puts into it what it begins with (`preload`, by key), unless something newer is there.
     /// A URL is asked whether anybody is there. JWTs that cannot be taken in are logged.
