@@ -10,6 +10,7 @@ use nkeys::{KeyPair, KeyPairType};
 use sha2::{Digest, Sha256};
 
 use crate::marks::{Answer, expand};
+use crate::seal;
 use crate::token::Block;
 
 /// Tokens within tokens.
@@ -60,7 +61,10 @@ impl<'a> Keys<'a> {
 
     /// The public key of a name, which transcripts then show by that name.
     pub fn public(&self, name: &str) -> Result<String, String> {
-        let text = key(name)?.public_key();
+        let text = match name.starts_with('X') {
+            true => seal::key(name).public_key(),
+            false => key(name)?.public_key(),
+        };
         let mark = format!("$pub({name})");
         self.shown.borrow_mut().insert(text.clone(), mark);
         Ok(text)
@@ -135,7 +139,7 @@ pub fn key(name: &str) -> Result<KeyPair, String> {
         Some('N') => KeyPairType::Server,
         _ => {
             return Err(format!(
-                "the name of a key begins with O, A, U or N: {name:?}"
+                "the name of a key begins with O, A, U, N or X: {name:?}"
             ));
         }
     };
