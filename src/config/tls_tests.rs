@@ -193,7 +193,10 @@ resolver_tls {
             main.conf:3:1: "resolver_tls" has no "key_file"
         "#]],
     );
-    check("resolver_tls: 5", &expect![[r#"
+    check(
+        "resolver_tls: 5",
+        &expect![[r#"
         main.conf:1:1: "resolver_tls" must be a map { … }, not a whole number
-    "#]]);
+    "#]],
+    );
 }
