@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::keys::curve;
 use crate::seal;
 use crate::tls::{self, Stream};
 
@@ -124,7 +125,7 @@ impl Connection {
     /// The payload of the same delivery, opened if it is sealed for this key.
     pub fn request_of(&mut self, number: usize, xkey: Option<&str>) -> Result<Vec<u8>, String> {
         let sealed = self.request(number)?;
-        let opened = xkey.and_then(|name| seal::opened(&sealed, &seal::key(name)));
+        let opened = xkey.and_then(|name| seal::opened(&sealed, &curve(name)));
         let request = opened.unwrap_or(sealed);
         let line = request.split(|b| *b == b'\r').next().unwrap_or_default();
         let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();

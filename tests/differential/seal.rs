@@ -1,18 +1,14 @@
 //! What is encrypted between servers and callout services: opens requests, seals answers. Owns both; knows no connection.
 
 use nkeys::XKey;
-use sha2::{Digest, Sha256};
+
+use crate::keys::curve;
 
 /// The header that says whose key a request is sealed with.
 const SENDER: &[u8] = b"Nats-Server-Xkey: ";
 
 /// What is sealed begins so.
 const VERSION: &[u8] = b"xkv1";
-
-/// The curve key of a name: its hash is the secret.
-pub fn key(name: &str) -> XKey {
-    XKey::new_from_raw(Sha256::digest(format!("gannet's tests: {name}")).into())
-}
 
 /// A delivery whose payload was sealed for this key, with the payload opened; `None` for any other.
 pub fn opened(delivery: &[u8], key: &XKey) -> Option<Vec<u8>> {
@@ -51,7 +47,7 @@ pub fn head_of_sealed(delivery: &[u8]) -> Option<&[u8]> {
 /// A text sealed with the key of a name.
 pub fn seal(text: &[u8], by: &str, recipient: &str) -> Result<Vec<u8>, String> {
     let recipient = XKey::from_public_key(recipient).map_err(|e| e.to_string())?;
-    key(by).seal(text, &recipient).map_err(|e| e.to_string())
+    curve(by).seal(text, &recipient).map_err(|e| e.to_string())
 }
 
 /// Line, headers and payload of a delivery with headers.

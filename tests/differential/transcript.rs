@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::case::{Case, Step};
 use crate::connection::Connection;
 use crate::escape::escape;
+use crate::keys::curve;
 use crate::normalise;
 use crate::seal;
 
@@ -87,7 +88,7 @@ fn push_lines(text: &mut String, name: &str, lines: &[String]) {
 }
 
 fn message(case: &Case, bytes: &[u8]) -> String {
-    let key = case.xkey.as_deref().map(seal::key);
+    let key = case.xkey.as_deref().map(curve);
     if let Some(opened) = key.and_then(|key| seal::opened(bytes, &key)) {
         return format!("sealed {}", escape(&normalise::delivery(&opened)));
     }
