@@ -66,17 +66,31 @@ pub fn judge(answer: &[u8], expected: &Expected<'_>, now: Timestamp) -> Result<M
     judge_user(user, expected, now)
 }
 
-/// The issuer signs; in operator mode the account that was asked, or one of its signing keys.
+/// The issuer signs, whatever account the response names. In operator mode it is the account that was asked, or one of
+/// its signing keys, and the response may name no other account. The oracle's rules; a name alone proves nothing.
 fn check_signer(response: &ResponseClaims, service: &Service) -> Result<(), String> {
-    let issuer_account = &response.response.issuer_account;
-    let signer = match issuer_account.is_empty() {
-        true => &response.common.issuer,
-        false => issuer_account,
+    let signer = &response.common.issuer;
+    let named = &response.response.issuer_account;
+    let signs = match &service.issuer {
+        Issuer::Key(issuer) => **issuer == **signer,
+        Issuer::Accounts(_) => {
+            let elsewhere = !named.is_empty() && **named != *service.account;
+            !elsewhere && signs_for(service, signer)
+        }
     };
-    match **signer == *service.subject() {
+    match signs {
         true => Ok(()),
-        false => Err(format!("the authorization response is signed for {signer}")),
+        false => Err(format!(
+            "the authorization response is signed by {signer}, who may not"
+        )),
     }
+}
+
+fn signs_for(service: &Service, key: &str) -> bool {
+    let operator = service.operator.as_ref();
+    let claims = operator.and_then(|operator| operator.account(&service.account));
+    *key == *service.account
+        || claims.is_some_and(|claims| claims.account.signing_keys.contains_key(key))
 }
 
 fn judge_user(user: UserClaims, expected: &Expected<'_>, now: Timestamp) -> Result<Made, String> {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use jiff::Timestamp;
 
+use crate::proto::handshake::ConnectOptions;
+
 use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service};
 use super::identity::{Denial, DenialReason, Identity, Outcome};
 use super::jwt::{
@@ -63,7 +65,7 @@ impl Operator {
             nonce: visitor.nonce.into(),
             ip: visitor.ip,
             denied: Denial::new(connect, DenialReason::NoCredentials),
-            request: Box::new(callout::request(visitor, "")),
+            request: Box::new(callout::request(visitor, claimed_user(connect))),
         })))
     }
 
@@ -208,7 +210,15 @@ impl JwtWork {
             operator: Some(self.operator.clone()),
         };
         let mut request = self.request;
-        request.client_info.user = user.to_owned();
+        // The name that it gives itself is shown to the service and decides nothing here.
+        if request.client_info.user.is_empty() {
+            request.client_info.user = user.to_owned();
+        }
+        if let Some(sentinel) = self.operator.trust.sentinel()
+            && UserClaims::decode(&self.jwt).is_err()
+        {
+            request.connect_opts.jwt = sentinel.to_owned();
+        }
         Err(Elsewhere::Callout(CalloutWork {
             service: Arc::new(service),
             request,
@@ -217,6 +227,14 @@ impl JwtWork {
                 ..self.denied
             },
         }))
+    }
+}
+
+/// As whom a service is told of a client that says more than its JWT: by its key, or its name.
+fn claimed_user(connect: &ConnectOptions) -> &str {
+    match connect.nkey.is_empty() {
+        false => &connect.nkey,
+        true => &connect.user,
     }
 }
 

@@ -160,6 +160,7 @@ impl Fixed<'_> {
             operators: _,
             trusted_keys: _,
             resolver: _,
+            resolver_tls: _,
             preload: _,
             pinned: _,
             default_sentinel: _,

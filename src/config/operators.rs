@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::Position;
+use super::tls::ResolverTls;
 
 /// Whom the node trusts, and where it finds accounts. Empty unless the file is of operator mode.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,8 @@ pub struct Operators {
     pub trusted_keys: Vec<(String, Position)>,
     /// `resolver`; without it, the URL in the JWT of a single operator counts.
     pub resolver: Option<(ResolverKind, Position)>,
+    /// `resolver_tls`: how a resolver that is a URL is asked over HTTPS.
+    pub resolver_tls: Option<ResolverTls>,
     /// `resolver_preload`: account JWTs to begin with, not yet decoded.
     pub preload: Vec<Preload>,
     /// `resolver_pinned_accounts`: the only accounts that may be used, beside the system account; empty is any.

@@ -1,4 +1,4 @@
-//! Owns the types of a `tls {}` block, as it was written. Never opens the files it names.
+//! Owns the types of `tls {}` and `resolver_tls {}`, as they were written. Never opens the files it names.
 
 use std::path::PathBuf;
 
@@ -55,6 +55,25 @@ pub struct Tls {
     pub pinned: Vec<[u8; 32]>,
     /// `connection_rate_limit`: handshakes a second; 0 is no limit.
     pub rate_max: u64,
+    /// Where the block stands.
+    pub at: Position,
+}
+
+/// `resolver_tls {}`: how a resolver is asked over HTTPS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolverTls {
+    /// `cert_file` with `key_file`, or the one of `certs`: what is shown to a resolver that asks for a certificate.
+    pub certificate: Option<CertificateFiles>,
+    /// `ca_file`: who may sign the resolver's certificate. The system's authorities when absent.
+    pub authority: Option<FilePlace>,
+    /// `insecure`: the resolver's certificate is not verified.
+    pub insecure: bool,
+    /// `min_version`.
+    pub version_min: TlsVersion,
+    /// `cipher_suites`, as in [`Tls::cipher_suites`].
+    pub cipher_suites: Option<Vec<&'static str>>,
+    /// `curve_preferences`, as in [`Tls::curves`].
+    pub curves: Option<Vec<&'static str>>,
     /// Where the block stands.
     pub at: Position,
 }
@@ -117,6 +136,21 @@ impl Tls {
             curves: None,
             pinned: Vec::new(),
             rate_max: 0,
+            at,
+        }
+    }
+}
+
+impl ResolverTls {
+    /// A block that says nothing.
+    pub fn new(at: Position) -> ResolverTls {
+        ResolverTls {
+            certificate: None,
+            authority: None,
+            insecure: false,
+            version_min: TlsVersion::Tls12,
+            cipher_suites: None,
+            curves: None,
             at,
         }
     }

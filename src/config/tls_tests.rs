@@ -138,3 +138,65 @@ tls {
     assert_eq!((tls.pinned[0][0], tls.pinned[0][31]), (0xa0, 0x09));
     assert_eq!(tls.rate_max, 5);
 }
+
+#[test]
+fn how_a_resolver_is_asked() {
+    check(
+        r#"
+operator: eyJa
+resolver: URL("http://localhost/")
+resolver_tls {
+  ca_file: 1
+  certs: [ {cert_file: a, key_file: b}, {cert_file: c, key_file: d} ]
+  min_version: "1.0"
+  cipher_suites: []
+  curve_preferences: [x]
+  verify: true
+  verify_and_map: true
+  verify_cert_and_check_known_urls: true
+  timeout: 2
+  handshake_first: false
+  pinned_certs: []
+  connection_rate_limit: 0
+  cert_match: x
+  ocsp_peer: true
+  cafile: x
+}"#,
+        &expect![[r#"
+            main.conf:5:3: "ca_file" must be a string (put it in quotes), not a whole number
+            main.conf:6:42: "resolver_tls" has room for one certificate: no choice is made among several
+            main.conf:7:3: TLS 1.0 is not available: "min_version" is "1.2" or "1.3"
+            main.conf:8:3: "cipher_suites" must not be empty
+            main.conf:9:23: "x" is not known to "curve_preferences"
+            main.conf:10:3: "verify" is about clients; the resolver's certificate is verified unless "insecure" is set
+            main.conf:11:3: "verify_and_map" is about clients; the resolver's certificate is verified unless "insecure" is set
+            main.conf:12:3: "verify_cert_and_check_known_urls" is about clients; the resolver's certificate is verified unless "insecure" is set
+            main.conf:13:3: "timeout" has no effect on how a resolver is asked
+            main.conf:14:3: "handshake_first" has no effect on how a resolver is asked
+            main.conf:15:3: "pinned_certs" has no effect on how a resolver is asked
+            main.conf:16:3: "connection_rate_limit" has no effect on how a resolver is asked
+            main.conf:17:3: "cert_match" has no meaning here: it is for Windows
+            main.conf:18:3: "ocsp_peer" is not available in gannet yet
+            main.conf:19:3: unknown field "cafile", did you mean "ca_file"?
+        "#]],
+    );
+    check(
+        "operator: eyJa\nresolver: URL(\"http://localhost/\")\nresolver_tls { insecure: true, verify: false }",
+        &expect![[r#"
+            hint: main.conf:3:16: "insecure": whoever answers at the URL is taken for the resolver
+            hint: main.conf:3:1: nothing is encrypted on the way to a resolver at http://
+        "#]],
+    );
+    check(
+        "operator: eyJa\nresolver: URL(\"https://localhost/\")\nresolver_tls { cert_file: a, certs: [] }",
+        &expect![[r#"
+            main.conf:3:1: "resolver_tls" has no "key_file"
+        "#]],
+    );
+    check(
+        "resolver_tls: 5",
+        &expect![[r#"
+        main.conf:1:1: "resolver_tls" must be a map { … }, not a whole number
+    "#]],
+    );
+}

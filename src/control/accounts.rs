@@ -16,7 +16,7 @@ use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{self, Outcome, Work};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::shard::ring::Token;
 use crate::shard::{Job, Task, ToShard};
 
@@ -119,7 +119,7 @@ impl Accounts {
             return Err("operator mode needs a resolver".to_owned());
         };
         let now = Timestamp::now();
-        let tls = tls::system();
+        let tls = tls::load(config).map_err(|errors| lines_of(&errors))?;
         let resolver = Resolver::open(kind, &mode.preload, tls, now.as_millisecond())?;
         let mut accounts = Accounts {
             trust: Arc::new(mode.trust(TimeZone::system())),
@@ -223,7 +223,9 @@ impl Accounts {
             return Err("operator mode cannot be left by a reload".to_owned());
         };
         let now = Timestamp::now();
-        let changed = self.resolver.reload(&mode.preload, now.as_millisecond())?;
+        let tls = tls::load(config).map_err(|errors| lines_of(&errors))?;
+        let now_ms = now.as_millisecond();
+        let changed = self.resolver.reload(&mode.preload, tls, now_ms)?;
         self.trust = Arc::new(mode.trust(TimeZone::system()));
         let gone = |key: &&String| !mode.preload.contains_key(*key);
         let gone = self.mode.preload.keys().filter(gone).cloned();
@@ -498,4 +500,9 @@ impl ServerText {
         })
         .to_string()
     }
+}
+
+fn lines_of(errors: &[ConfigError]) -> String {
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    texts.join("\n")
 }

@@ -24,7 +24,7 @@ use crate::shard::{Snapshot, ToShard};
 use super::accounts::{self, Accounts};
 use super::callout::{self, Callouts};
 use super::log::{FATAL, FLUSH_MAX, Logger};
-use super::process::{self, PortsFile, ServerKeys, UsableCores};
+use super::process::{self, PortsFile, PublicKeys, ServerKeys, UsableCores};
 use super::read::Ready;
 use super::reload::Reloader;
 use super::shards::{self, Plan, Running};
@@ -72,10 +72,10 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     signals::listen(wake_in.clone(), Wake::Signal)
         .map_err(|error| format!("cannot take signals: {error}"))?;
     let keys = ServerKeys::new();
-    let server_id = keys.id();
+    let public = keys.public();
     let source = ready.source.as_ref();
     let file = source.map(|source| (source.path.as_str(), source.digest.as_str()));
-    for line in process::banner(config, &server_id, file) {
+    for line in process::banner(config, &public.id, file) {
         log::info!("{line}");
     }
     for warning in &ready.warnings {
@@ -90,7 +90,7 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     let count = plan.count;
     let (events, accounts_heard) = mpsc::channel();
     let mut accounts = Accounts::open(config, events.clone())?;
-    let snapshot = snapshot(config, server_id, address, None, accounts.as_mut())?;
+    let snapshot = snapshot(config, public, address, None, accounts.as_mut())?;
     let snapshot = Arc::new(snapshot);
     let Running {
         lines,
@@ -251,7 +251,7 @@ fn plan(config: &Config, listener: &OwnedFd) -> Result<Plan, String> {
 /// Everything that is wrong with it, a line each.
 pub fn snapshot(
     config: &Config,
-    server_id: String,
+    keys: PublicKeys,
     address: SocketAddr,
     before: Option<&RoutingTable>,
     accounts: Option<&mut Accounts>,
@@ -285,8 +285,9 @@ pub fn snapshot(
         server_name: config
             .server_name
             .clone()
-            .unwrap_or_else(|| server_id.clone()),
-        server_id,
+            .unwrap_or_else(|| keys.id.clone()),
+        server_id: keys.id,
+        xkey: keys.xkey,
         version: COMPATIBLE_VERSION.into(),
         proto: 1,
         go: format!("gannet {}", env!("CARGO_PKG_VERSION")),

@@ -8,6 +8,7 @@ use nkeys::{KeyPair, XKey};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::proto::handshake::Info;
 pub use cores::{UsableCores, pin};
 pub use files::{PortsFile, client_urls, interface_addresses, write_pid_file};
 
@@ -42,9 +43,30 @@ impl ServerKeys {
         }
     }
 
+    /// What everybody may know of them.
+    pub fn public(&self) -> PublicKeys {
+        PublicKeys {
+            id: self.key.public_key(),
+            xkey: self.xkey.public_key(),
+        }
+    }
+}
+
+/// What INFO says of the server's keys.
+pub struct PublicKeys {
     /// The server's id: 56 characters that begin with `N`.
-    pub fn id(&self) -> String {
-        self.key.public_key()
+    pub id: String,
+    /// For whom services may encrypt: 56 characters that begin with `X`.
+    pub xkey: String,
+}
+
+impl PublicKeys {
+    /// Those that an INFO says.
+    pub fn of(info: &Info) -> PublicKeys {
+        PublicKeys {
+            id: info.server_id.clone(),
+            xkey: info.xkey.clone(),
+        }
     }
 }
 
@@ -86,7 +108,7 @@ mod tests {
 
     #[test]
     fn server_ids_are_fresh_server_keys() {
-        let (one, two) = (ServerKeys::new().id(), ServerKeys::new().id());
+        let (one, two) = (ServerKeys::new().public().id, ServerKeys::new().public().id);
         assert_ne!(one, two);
         assert_eq!((one.len(), one.as_bytes()[0]), (56, b'N'));
         assert!(nkeys::KeyPair::from_public_key(&one).is_ok());

@@ -15,7 +15,7 @@ use crate::shard::{Job, Node, Snapshot, Surplus, ToShard};
 use super::accounts::{self, Accounts};
 use super::boot;
 use super::log::{Logger, Prepared};
-use super::process::{self, PortsFile};
+use super::process::{self, PortsFile, PublicKeys};
 use super::read::{self, Ready};
 use super::snapshots::Snapshots;
 use super::workers::ShardLine;
@@ -80,10 +80,10 @@ impl Reloader {
             return accounts.go_on(&self.jobs);
         }
         let before = self.snapshots.current().clone();
-        let id = before.info.server_id.clone();
+        let keys = PublicKeys::of(&before.info);
         let next = boot::snapshot(
             &self.config,
-            id,
+            keys,
             self.address,
             Some(&before.table),
             Some(&mut *accounts),
@@ -121,10 +121,10 @@ impl Reloader {
             accounts.reload(config).map_err(|problem| vec![problem])?;
         }
         let before = self.snapshots.current();
-        let server_id = before.info.server_id.clone();
+        let keys = PublicKeys::of(&before.info);
         let table = Some(&*before.table);
         let accounts = self.accounts.as_mut();
-        let snapshot = boot::snapshot(config, server_id, self.address, table, accounts)
+        let snapshot = boot::snapshot(config, keys, self.address, table, accounts)
             .map_err(|problem| vec![problem])?;
         let output = match plan.log_output {
             true => Some(Prepared::open(&config.log).map_err(|error| vec![error.to_string()])?),

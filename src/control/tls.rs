@@ -101,12 +101,16 @@ fn authorities(tls: &Tls) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     }
 }
 
-fn read_authority(file: &FilePlace) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+/// The certificates in a file.
+pub(super) fn read_authority(
+    file: &FilePlace,
+) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let pem = read_file(file)?;
     acceptor::certificates(&pem).map_err(|text| unusable(file, &text))
 }
 
-fn read_file(file: &FilePlace) -> Result<Vec<u8>, ConfigError> {
+/// What stands in a file.
+pub(super) fn read_file(file: &FilePlace) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(&file.path).map_err(|why| {
         let text = format!("cannot read {}: {why}", shown(&file.path));
         error(&file.at, text)
@@ -127,14 +131,16 @@ fn placed(tls: &Tls, problem: Problem) -> ConfigError {
     }
 }
 
-fn unusable(file: &FilePlace, why: &str) -> ConfigError {
+/// What is in a file is of no use.
+pub(super) fn unusable(file: &FilePlace, why: &str) -> ConfigError {
     error(
         &file.at,
         format!("{} cannot be used: {why}", shown(&file.path)),
     )
 }
 
-fn error(at: &Position, text: impl Into<String>) -> ConfigError {
+/// Something is wrong at this place.
+pub(super) fn error(at: &Position, text: impl Into<String>) -> ConfigError {
     ConfigError {
         at: at.clone(),
         text: text.into(),

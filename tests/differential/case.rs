@@ -17,6 +17,9 @@
 //! merge: A B              who of these gets a message is open: one sorted list for all of them
 //! tally: A B              of these connections deliveries are only counted (by `tally` steps), not shown
 //! log: NAME               the server logs to this file of the case's directory, not to stderr
+//! web NAME: OPTIONS       an HTTPS server, started when the case begins; see `web.rs`
+//! xkey: X.svc             callout requests that are sealed for this key are opened: transcripts show them as `sealed`, and
+//!                         `$claim(…)` reads them
 //! jwt NAME:               a token, made when the case begins; see below
 //! pending: WHAT           gannet has not got it yet: the cases run against the oracle alone
 //! differs: why            gannet differs on purpose, and its own transcript stands in
@@ -35,6 +38,7 @@
 //!                         is waited for; `$reply(B)` is the first
 //! refused A {"user":"x"}  open, CONNECT with these fields as `client` does, and wait for the server to close
 //! answer B.2 TEXT         publish a text, with marks replaced, to the reply subject of that delivery, from that connection
+//! seal B.2 X.svc TEXT     the same, sealed with that key for the server that sent the delivery
 //! fence A B               PING and wait for its PONG, one after the other
 //! read A 3                wait for three protocol messages
 //! until A -ERR            wait for a message that begins so
@@ -55,13 +59,14 @@
 //! cat NAME                wait for a file of the case's directory, and show it; a leading `*` stands for any beginning
 //! ls NAME                 the files of a directory of the case's directory
 //! seen NAME TEXT          wait for a text in a file of the case's directory
+//! met NAME                how those spoke whom this HTTPS server answered
 //! gone NAME               wait until there is no such file
 //! ```
 //!
 //! # Keys and tokens
 //!
 //! In files, flags, `rewrite` blocks and in what is sent (CONNECT included) these stand for what they name. A key is made
-//! from its name, and is the same every time; the name's first letter is its kind: O operator, A account, U user, N server.
+//! from its name, and is the same every time; the name's first letter is its kind: O operator, A account, U user, N server, X curve.
 //!
 //! ```text
 //! $pub(U.bob)             the public key
@@ -105,6 +110,7 @@
 use crate::escape::{split_pieces, unescape};
 use crate::tls;
 use crate::token::Block;
+use crate::web;
 
 /// One script with its server.
 #[derive(Clone, Default)]
@@ -121,6 +127,10 @@ pub struct Case {
     pub flags: Vec<String>,
     /// Tokens: name and what the block says. The last of a name counts.
     pub tokens: Vec<(String, Block)>,
+    /// The curve key that callout requests are sealed for.
+    pub xkey: Option<String>,
+    /// HTTPS servers.
+    pub webs: Vec<web::Block>,
     /// File the server logs to.
     pub log: Option<String>,
     /// Write INFO out.
@@ -164,6 +174,8 @@ pub enum Step {
     Repeat(usize, Box<Step>),
     /// Publish to the reply subject of a delivery.
     Answer(String, Vec<u8>),
+    /// Seal with a key, and publish to the reply subject of a delivery.
+    Seal(String, String, Vec<u8>),
     /// Wait for the PONG to an own PING.
     Fence(Vec<String>),
     /// Wait for so many messages.
@@ -200,6 +212,8 @@ pub enum Step {
     List(String),
     /// Wait for a text in a file.
     Seen(String, String),
+    /// Say how those spoke whom an HTTPS server answered.
+    Met(String),
     /// Wait until a file is gone.
     Gone(String),
 }
@@ -300,6 +314,11 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
                 let block = Block::parse(&reader.block())?;
                 case.tokens.push((name.to_owned(), block));
             }
+            ("web", name) => {
+                let block = web::Block::parse(name, value, &reader.block())?;
+                case.webs.retain(|other| other.name != block.name);
+                case.webs.push(block);
+            }
             ("merge", "") => case.merge = words().collect(),
             ("tally", "") => case.tally = words().collect(),
             ("pending", "") => case.pending = Some(value.to_owned()),
@@ -308,6 +327,7 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
                 case.steps
                     .push((reader.at, Step::Rewrite(name, reader.block())));
             }
+            ("xkey", "") => case.xkey = Some(value.to_owned()),
             ("log", "") => case.log = Some(value.to_owned()),
             ("differs", "") => case.differs = Some(value.to_owned()),
             _ => unreachable!("header() knows its keys"),
@@ -332,9 +352,9 @@ fn header(line: &str) -> Option<(&str, &str)> {
     let word = key.split(' ').next().unwrap_or(key);
     let known = [
         "config", "gannet", "file", "flags", "merge", "tally", "log", "pending", "rewrite",
-        "differs", "jwt",
+        "differs", "jwt", "web", "xkey",
     ];
-    let named = matches!(word, "file" | "rewrite" | "jwt") && key.matches(' ').count() == 1;
+    let named = matches!(word, "file" | "rewrite" | "jwt" | "web") && key.matches(' ').count() == 1;
     let plain = key == word || named;
     (plain && known.contains(&word)).then_some((key, value.trim()))
 }
@@ -352,6 +372,10 @@ fn step(line: &str) -> Result<Step, String> {
         "client" => Step::Client(name(), second.to_owned()),
         "refused" => Step::Refused(name(), second.to_owned()),
         "answer" => Step::Answer(name(), unescape(second)?),
+        "seal" => {
+            let (key, text) = second.split_once(' ').unwrap_or((second, ""));
+            Step::Seal(name(), key.to_owned(), unescape(text)?)
+        }
         "fence" => Step::Fence(rest.split_whitespace().map(str::to_owned).collect()),
         "read" => Step::Read(name(), second.parse().map_err(|e| format!("read: {e}"))?),
         "until" => Step::Until(name(), unescape(second)?),
@@ -370,6 +394,7 @@ fn step(line: &str) -> Result<Step, String> {
         "cat" => Step::Cat(name()),
         "ls" => Step::List(name()),
         "seen" => Step::Seen(name(), second.to_owned()),
+        "met" => Step::Met(name()),
         "gone" => Step::Gone(name()),
         _ => return send(word, rest),
     })

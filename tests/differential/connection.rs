@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::keys::curve;
+use crate::seal;
 use crate::tls::{self, Stream};
 
 /// Upper bound of every wait, only there to turn a hang into a failure.
@@ -120,9 +122,11 @@ impl Connection {
         Ok(reply_subject(&request).expect("it has one").to_vec())
     }
 
-    /// The payload of the same delivery.
-    pub fn request_of(&mut self, number: usize) -> Result<Vec<u8>, String> {
-        let request = self.request(number)?;
+    /// The payload of the same delivery, opened if it is sealed for this key.
+    pub fn request_of(&mut self, number: usize, xkey: Option<&str>) -> Result<Vec<u8>, String> {
+        let sealed = self.request(number)?;
+        let opened = xkey.and_then(|name| seal::opened(&sealed, &curve(name)));
+        let request = opened.unwrap_or(sealed);
         let line = request.split(|b| *b == b'\r').next().unwrap_or_default();
         let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
         let headers = match words[0] {
@@ -133,11 +137,21 @@ impl Connection {
         Ok(request[line.len() + 2 + headers..].to_vec())
     }
 
+    /// The curve key of the server that sent the same delivery: by its headers, or the INFO that came first.
+    pub fn server_key(&mut self, number: usize) -> Result<Option<String>, String> {
+        let request = self.request(number)?;
+        Ok(seal::sender(&request).or_else(|| self.info("xkey")))
+    }
+
     /// The nonce of the INFO that came first, if it has one.
     pub fn nonce(&self) -> Option<String> {
+        self.info("nonce")
+    }
+
+    fn info(&self, key: &str) -> Option<String> {
         let info = self.received.first()?.strip_prefix(b"INFO ")?;
         let fields: serde_json::Value = serde_json::from_slice(info).ok()?;
-        Some(fields.get("nonce")?.as_str()?.to_owned())
+        Some(fields.get(key)?.as_str()?.to_owned())
     }
 
     fn request(&mut self, number: usize) -> Result<Vec<u8>, String> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use nkeys::{KeyPair, KeyPairType};
+use nkeys::{KeyPair, KeyPairType, XKey};
 use sha2::{Digest, Sha256};
 
 use crate::marks::{Answer, expand};
@@ -60,7 +60,10 @@ impl<'a> Keys<'a> {
 
     /// The public key of a name, which transcripts then show by that name.
     pub fn public(&self, name: &str) -> Result<String, String> {
-        let text = key(name)?.public_key();
+        let text = match name.starts_with('X') {
+            true => curve(name).public_key(),
+            false => key(name)?.public_key(),
+        };
         let mark = format!("$pub({name})");
         self.shown.borrow_mut().insert(text.clone(), mark);
         Ok(text)
@@ -135,12 +138,20 @@ pub fn key(name: &str) -> Result<KeyPair, String> {
         Some('N') => KeyPairType::Server,
         _ => {
             return Err(format!(
-                "the name of a key begins with O, A, U or N: {name:?}"
+                "the name of a key begins with O, A, U, N or X: {name:?}"
             ));
         }
     };
-    let secret: [u8; 32] = Sha256::digest(format!("gannet's tests: {name}")).into();
-    KeyPair::new_from_raw(kind, secret).map_err(|e| e.to_string())
+    KeyPair::new_from_raw(kind, secret(name)).map_err(|e| e.to_string())
+}
+
+/// The curve key of a name.
+pub fn curve(name: &str) -> XKey {
+    XKey::new_from_raw(secret(name))
+}
+
+fn secret(name: &str) -> [u8; 32] {
+    Sha256::digest(format!("gannet's tests: {name}")).into()
 }
 
 /// A signature in the two alphabets that the marks `sign` and `sign64` name.

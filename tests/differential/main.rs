@@ -17,10 +17,12 @@ mod marks;
 mod normalise;
 mod pki;
 mod run;
+mod seal;
 mod server;
 mod tls;
 mod token;
 mod transcript;
+mod web;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -185,7 +187,12 @@ fn kernel_has_io_uring() -> bool {
 fn starts_server(case: &Case) -> bool {
     let needs = |step: &Step| match step {
         Step::Run(arguments, _) => arguments.contains("$port") || arguments.contains("$pid"),
-        Step::Rewrite(..) | Step::Out(_) | Step::Cat(_) | Step::Seen(..) | Step::Gone(_) => false,
+        Step::Rewrite(..)
+        | Step::Out(_)
+        | Step::Cat(_)
+        | Step::Seen(..)
+        | Step::Gone(_)
+        | Step::Met(_) => false,
         _ => true,
     };
     case.steps.iter().any(|(_, step)| needs(step))

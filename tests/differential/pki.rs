@@ -27,7 +27,8 @@ pub struct Identity {
 /// Everything, by name.
 ///
 /// Authorities: `ca`, `other-ca`, `middle` (under `ca`). Servers for `localhost`: `server`, `rsa`, `p384`, `ed25519`,
-/// `chained` (under `middle`), `unchained` (the same without `middle` in its file), `expired`, `stray` (under `other-ca`);
+/// `chained` (under `middle`), `unchained` (the same without `middle` in its file), `expired`, `stray` (under `other-ca`), `server-self` and `server-ca` (by
+/// themselves, the latter as an authority);
 /// for other names: `alpha` and `beta` (`alpha.example`, `*.beta.example`), `rsa-alpha`. Clients: `joe` (CN, O), `names`
 /// (e-mail addresses, DNS names, URI), `mail`, `dc` (domain component), `uid` (an attribute without a name), `rsa-client`,
 /// `client-chained`, `client-expired`, `client-early`, `client-stray`, `client-server` (for servers only), `client-self`.
@@ -91,6 +92,10 @@ impl Maker {
         self.add("unchained", local(), p256(), middle, &[]);
         self.add("expired", expired(local()), p256(), ca, &[]);
         self.add("stray", local(), p256(), other, &[]);
+        self.self_signed("server-self", local());
+        let mut authority = local();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.self_signed("server-ca", authority);
         self.add("alpha", server(&["alpha.example"]), p256(), ca, &[]);
         self.add("rsa-alpha", server(&["alpha.example"]), rsa(), ca, &[]);
         self.add("beta", server(&["*.beta.example"]), p256(), ca, &[]);

@@ -11,9 +11,11 @@ use crate::case::{Case, Step};
 use crate::connection::{Connection, round_trip};
 use crate::escape::escape;
 use crate::keys::{Keys, signature};
+use crate::seal;
 use crate::server::{Output, Program, Server, wait_for};
 use crate::tls;
 use crate::transcript;
+use crate::web::Webs;
 
 const CONFIG: &str = "server.conf";
 
@@ -21,10 +23,12 @@ const CONFIG: &str = "server.conf";
 pub fn run(case: &Case, program: &Program) -> Result<String, String> {
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
     let keys = &Keys::new(&case.tokens);
-    write_files(case, keys, directory.path())?;
+    let webs = Webs::start(&case.webs, keys)?;
+    write_files(case, keys, &webs, directory.path())?;
     let mut run = Run {
         case,
         keys,
+        webs,
         program,
         directory,
         server: None,
@@ -47,6 +51,7 @@ pub fn run(case: &Case, program: &Program) -> Result<String, String> {
 struct Run<'a> {
     case: &'a Case,
     keys: &'a Keys<'a>,
+    webs: Webs,
     program: &'a Program,
     directory: TempDir,
     server: Option<Server>,
@@ -85,7 +90,8 @@ impl Run<'_> {
             }
             Step::Pieces(name, pieces) => self.pieces(name, pieces)?,
             Step::Repeat(times, step) => (0..*times).try_for_each(|_| self.step(step))?,
-            Step::Answer(delivery, text) => self.answer(delivery, text)?,
+            Step::Answer(delivery, text) => self.answer(delivery, text, None)?,
+            Step::Seal(delivery, key, text) => self.answer(delivery, text, Some(key))?,
             Step::Fence(names) => names.iter().try_for_each(|n| self.connection(n)?.fence())?,
             Step::Read(name, count) => self.read(name, *count)?,
             Step::Until(name, head) => self.until(name, head)?,
@@ -107,6 +113,7 @@ impl Run<'_> {
             Step::Cat(name) => self.cat(name)?,
             Step::List(name) => self.list(name)?,
             Step::Seen(name, text) => self.seen(name, text)?,
+            Step::Met(name) => self.process.push(self.webs.met(name)?),
             Step::Gone(name) => self.gone(name)?,
         }
         Ok(())
@@ -176,7 +183,8 @@ impl Run<'_> {
                 "claim" => {
                     let (delivery, path) = argument.split_once(' ').ok_or("which claim?")?;
                     let (name, number) = numbered(delivery)?;
-                    let payload = self.connection(name)?.request_of(number)?;
+                    let xkey = self.case.xkey.as_deref();
+                    let payload = self.connection(name)?.request_of(number, xkey)?;
                     claim(&payload, path)?.into_bytes()
                 }
                 "sign" | "sign64" => {
@@ -189,10 +197,16 @@ impl Run<'_> {
         })
     }
 
-    fn answer(&mut self, delivery: &str, text: &[u8]) -> Result<(), String> {
+    fn answer(&mut self, delivery: &str, text: &[u8], by: Option<&str>) -> Result<(), String> {
         let (name, number) = numbered(delivery)?;
-        let reply = self.connection(name)?.reply_of(number)?;
-        let payload = self.expanded(name, text)?;
+        let connection = self.connection(name)?;
+        let reply = connection.reply_of(number)?;
+        let recipient = connection.server_key(number)?;
+        let mut payload = self.expanded(name, text)?;
+        if let Some(by) = by {
+            let recipient = recipient.ok_or("the server does not say its key")?;
+            payload = seal::seal(&payload, by, &recipient)?;
+        }
         let size = payload.len().to_string();
         let bytes = [
             b"PUB ",
@@ -232,7 +246,8 @@ impl Run<'_> {
 
     /// The file is whole at any time: the server may look at it whenever it likes.
     fn rewrite(&mut self, name: Option<&str>, text: &str) -> Result<(), String> {
-        let text = tls::with_marks(&self.keys.text(text)?)?;
+        let text = self.webs.with_marks(&self.keys.text(text)?)?;
+        let text = tls::with_marks(&text)?;
         tls::write_named(&text, self.directory.path())?;
         let path = self.directory.path().join(name.unwrap_or(CONFIG));
         let new = self.directory.path().join("being written");
@@ -429,13 +444,13 @@ impl Run<'_> {
     }
 }
 
-fn write_files(case: &Case, keys: &Keys<'_>, directory: &Path) -> Result<(), String> {
+fn write_files(case: &Case, keys: &Keys<'_>, webs: &Webs, directory: &Path) -> Result<(), String> {
     tls::write_named(&case.flags.join(" "), directory)?;
     let config = case.config.iter().map(|text| (CONFIG, text));
     let files = case.files.iter().map(|(name, text)| (name.as_str(), text));
     config.chain(files).try_for_each(|(name, text)| {
         let text = keys.text(text).map_err(|e| format!("{name}: {e}"))?;
-        let text = tls::with_marks(&text)?;
+        let text = tls::with_marks(&webs.with_marks(&text)?)?;
         tls::write_named(&text, directory)?;
         std::fs::write(directory.join(name), text).map_err(|e| e.to_string())
     })

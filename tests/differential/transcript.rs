@@ -6,7 +6,9 @@ use serde_json::Value;
 use crate::case::{Case, Step};
 use crate::connection::Connection;
 use crate::escape::escape;
+use crate::keys::curve;
 use crate::normalise;
+use crate::seal;
 
 /// Keys of INFO whose value is the server's own: only that they are there is compared.
 const IDENTITY: &[&str] = &[
@@ -16,13 +18,13 @@ const IDENTITY: &[&str] = &[
     "client_id",
     "port",
     "version",
+    "xkey",
 ];
 
 /// Keys of INFO that are left out of the comparison, and why.
 const IGNORED: &[(&str, &str)] = &[
     ("go", "the compiler's version; gannet has none to tell"),
     ("git_commit", "the build's identity"),
-    ("xkey", "a key that only authentication callouts use"),
     ("api_lvl", "the level of the JetStream API"),
 ];
 
@@ -86,6 +88,13 @@ fn push_lines(text: &mut String, name: &str, lines: &[String]) {
 }
 
 fn message(case: &Case, bytes: &[u8]) -> String {
+    let key = case.xkey.as_deref().map(curve);
+    if let Some(opened) = key.and_then(|key| seal::opened(bytes, &key)) {
+        return format!("sealed {}", escape(&normalise::delivery(&opened)));
+    }
+    if let Some(head) = seal::head_of_sealed(bytes) {
+        return format!("sealed {}", escape(head));
+    }
     match bytes.strip_prefix(b"INFO ") {
         Some(json) => match serde_json::from_slice::<Value>(json) {
             Ok(Value::Object(fields)) if case.info => info(fields),

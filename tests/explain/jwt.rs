@@ -108,6 +108,11 @@ impl Case {
         }
     }
 
+    fn user_jwt(&self) -> String {
+        let claims = claims("user", "U.bob", self.user.clone(), self.user_claims.clone());
+        sign(self.by, claims)
+    }
+
     fn config(&self) -> gannet::config::Config {
         let signing = json!({"signing_keys": [public("O.sign")]});
         let mut operator = claims("operator", "O.op", signing, json!({"name": "op"}));

@@ -16,6 +16,7 @@ mod operators;
 mod permissions;
 mod refused;
 mod resolver;
+mod resolver_tls;
 mod settings;
 mod tls;
 mod users;

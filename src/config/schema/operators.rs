@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Field, Schema, nkey};
 use crate::config::value::{Kind, Map};
-use crate::config::{OperatorJwt, Position, Preload};
+use crate::config::{OperatorJwt, Position, Preload, ResolverKind};
 
 /// What JWTs begin with: `{"` in base64.
 const JWT_START: &str = "eyJ";
@@ -80,6 +80,17 @@ pub(super) fn check_together(schema: &mut Schema<'_>, map: &Map) {
     let Some(resolver) = written(&["resolver", "account_resolver", "accounts_resolver"]) else {
         return;
     };
+    let operators = &schema.config.operators;
+    if let (Some((ResolverKind::Url(url), _)), Some(tls)) =
+        (&operators.resolver, &operators.resolver_tls)
+        && !url.starts_with("https:")
+    {
+        let (at, text) = (
+            tls.at.clone(),
+            "nothing is encrypted on the way to a resolver at http://",
+        );
+        schema.hint(&at, text.to_owned());
+    }
     let operators = &schema.config.operators;
     let meant = written(&["operator", "operators", "roots", "root", "root_operators"])
         .or_else(|| written(&["root_operator", "trusted", "trusted_keys"]));

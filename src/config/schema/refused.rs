@@ -26,7 +26,6 @@ pub(super) const LATER: &[&str] = &[
     "proxy_protocol",
     "reconnect_error_reports",
     "remote_syslog",
-    "resolver_tls",
     "server_metadata",
     "server_tags",
     "store_dir",

@@ -2,7 +2,9 @@
 //! Never reads into a section: each has its own file.
 
 use super::refused::{LATER, NEVER};
-use super::{Field, Schema, accounts, authorization, mappings, operators, resolver, tls};
+use super::{
+    Field, Schema, accounts, authorization, mappings, operators, resolver, resolver_tls, tls,
+};
 use crate::config::host_port;
 use crate::config::value::{Kind, Map};
 
@@ -96,6 +98,7 @@ const SETTINGS: &[Setting] = &[
     ),
     (&["resolver_pinned_accounts"], operators::pinned),
     (&["resolver_preload"], operators::preload),
+    (&["resolver_tls"], resolver_tls::read),
     (&["server_name"], server_name),
     (&["system_account", "system"], accounts::system_account),
     (&["tls"], tls::read),

@@ -73,33 +73,60 @@ pub(super) fn read(schema: &mut Schema<'_>, block: Field<'_>) {
         return;
     };
     let mut tls = Tls::new(block.at.clone());
-    let mut single: [Option<FilePlace>; 2] = [None, None];
+    let mut written = Written::default();
     for field in map.iter().map(Field::of) {
-        match &*field.key() {
-            "cert_file" => single[0] = file(schema, field),
-            "key_file" => single[1] = file(schema, field),
-            "certs" | "certificates" => tls.certificates = certificates(schema, field),
-            _ => setting(schema, field, &mut tls),
+        if !written.take(schema, field) {
+            setting(schema, field, &mut tls);
         }
     }
-    let pairs = !tls.certificates.is_empty();
-    match single {
-        [Some(certificate), Some(_)] if pairs => {
-            let text = "\"cert_file\" and \"certs\" cannot stand together in \"tls\"";
-            schema.error(&certificate.at, text.to_owned());
-        }
-        [Some(certificate), Some(key)] => {
-            tls.certificates = vec![CertificateFiles { certificate, key }];
-        }
-        [Some(_), None] => schema.error(block.at, "\"tls\" has no \"key_file\"".to_owned()),
-        [None, Some(_)] => schema.error(block.at, "\"tls\" has no \"cert_file\"".to_owned()),
-        [None, None] if !pairs => {
-            let text = "\"tls\" without a certificate: no handshake will succeed";
-            schema.hint(block.at, text.to_owned());
-        }
-        [None, None] => {}
+    let named = written.is_any();
+    tls.certificates = written.all(schema, block);
+    if !named {
+        let text = "\"tls\" without a certificate: no handshake will succeed";
+        schema.hint(block.at, text.to_owned());
     }
     schema.config.tls = Some(tls);
+}
+
+/// The certificates of a block, as they are read.
+#[derive(Default)]
+pub(super) struct Written {
+    certificate: Option<FilePlace>,
+    key: Option<FilePlace>,
+    pairs: Vec<CertificateFiles>,
+}
+
+impl Written {
+    /// Whether the field is one of these; then it is kept.
+    pub(super) fn take(&mut self, schema: &mut Schema<'_>, field: Field<'_>) -> bool {
+        match &*field.key() {
+            "cert_file" => self.certificate = file(schema, field),
+            "key_file" => self.key = file(schema, field),
+            "certs" | "certificates" => self.pairs = certificates(schema, field),
+            _ => return false,
+        }
+        true
+    }
+
+    fn is_any(&self) -> bool {
+        self.certificate.is_some() || self.key.is_some() || !self.pairs.is_empty()
+    }
+
+    /// What was written, if it goes together.
+    pub(super) fn all(self, schema: &mut Schema<'_>, block: Field<'_>) -> Vec<CertificateFiles> {
+        let name = block.key();
+        match (self.certificate, self.key) {
+            (Some(certificate), Some(_)) if !self.pairs.is_empty() => {
+                let text = format!("\"cert_file\" and \"certs\" cannot stand together in {name:?}");
+                schema.error(&certificate.at, text);
+            }
+            (Some(certificate), Some(key)) => return vec![CertificateFiles { certificate, key }],
+            (Some(_), None) => schema.error(block.at, format!("{name:?} has no \"key_file\"")),
+            (None, Some(_)) => schema.error(block.at, format!("{name:?} has no \"cert_file\"")),
+            (None, None) => {}
+        }
+        self.pairs
+    }
 }
 
 fn setting(schema: &mut Schema<'_>, field: Field<'_>, tls: &mut Tls) {
@@ -133,12 +160,19 @@ fn setting(schema: &mut Schema<'_>, field: Field<'_>, tls: &mut Tls) {
         "min_version" => tls.version_min = version_min(schema, field),
         // Nothing it allows is there: `cipher_suites` says so of each.
         "allow_insecure_cipher_suites" => drop(schema.boolean(field)),
-        "cipher_suites" => tls.cipher_suites = Some(names(schema, field, suite)),
-        "curve_preferences" => tls.curves = Some(names(schema, field, curve)),
+        "cipher_suites" => tls.cipher_suites = Some(suites(schema, field)),
+        "curve_preferences" => tls.curves = Some(curves(schema, field)),
         "pinned_certs" => tls.pinned = pins(schema, field),
         "connection_rate_limit" => {
             tls.rate_max = schema.integer(field).unwrap_or(0).max(0).unsigned_abs();
         }
+        _ => elsewhere(schema, field, FIELDS),
+    }
+}
+
+/// What no block of TLS takes here; `fields` are those that this one takes.
+pub(super) fn elsewhere(schema: &mut Schema<'_>, field: Field<'_>, fields: &[&str]) {
+    match &*field.key() {
         "cert_store"
         | "cert_match"
         | "cert_match_by"
@@ -148,12 +182,12 @@ fn setting(schema: &mut Schema<'_>, field: Field<'_>, tls: &mut Tls) {
             schema.error(field.at, text);
         }
         "ocsp_peer" => schema.refuse_yet(field),
-        _ => schema.unknown(field, FIELDS),
+        _ => schema.unknown(field, fields),
     }
 }
 
 /// A path; an empty one is none.
-fn file(schema: &mut Schema<'_>, field: Field<'_>) -> Option<FilePlace> {
+pub(super) fn file(schema: &mut Schema<'_>, field: Field<'_>) -> Option<FilePlace> {
     let path = schema.text(field).filter(|path| !path.is_empty())?;
     Some(FilePlace {
         path: path.into(),
@@ -247,7 +281,7 @@ fn handshake_first(schema: &mut Schema<'_>, field: Field<'_>) -> HandshakeFirst 
     }
 }
 
-fn version_min(schema: &mut Schema<'_>, field: Field<'_>) -> TlsVersion {
+pub(super) fn version_min(schema: &mut Schema<'_>, field: Field<'_>) -> TlsVersion {
     match schema.text(field) {
         Some("1.2") => TlsVersion::Tls12,
         Some("1.3") => TlsVersion::Tls13,
@@ -266,6 +300,16 @@ fn version_min(schema: &mut Schema<'_>, field: Field<'_>) -> TlsVersion {
         }
         None => TlsVersion::Tls12,
     }
+}
+
+/// `cipher_suites`.
+pub(super) fn suites(schema: &mut Schema<'_>, field: Field<'_>) -> Vec<&'static str> {
+    names(schema, field, suite)
+}
+
+/// `curve_preferences`.
+pub(super) fn curves(schema: &mut Schema<'_>, field: Field<'_>) -> Vec<&'static str> {
+    names(schema, field, curve)
 }
 
 /// A list of names, none of them unknown or missing here.

@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config) -> Vec<ConfigError> {
         let text = "\"resolver_preload\" cannot stand beside a resolver that is a URL";
         errors.add(&first.at, text);
     }
+    resolver_tls(config, &mut errors);
     errors.0
 }
 
@@ -39,6 +40,21 @@ fn needs_operators(config: &Config, errors: &mut Errors) {
     if let Some((ResolverKind::Directory(_), at)) = &operators.resolver {
         let text = "a resolver that is a directory needs \"operator\", whose keys may change it";
         errors.add(at, text);
+    }
+}
+
+/// Without `resolver` the URL may be in the operator's JWT.
+fn resolver_tls(config: &Config, errors: &mut Errors) {
+    let operators = &config.operators;
+    let Some(tls) = &operators.resolver_tls else {
+        return;
+    };
+    if !operators.is_operator_mode() {
+        let text = "\"resolver_tls\" has no effect without \"operator\" or \"trusted_keys\"";
+        errors.add(&tls.at, text);
+    } else if let Some((ResolverKind::Memory | ResolverKind::Directory(_), _)) = operators.resolver
+    {
+        errors.add(&tls.at, "\"resolver_tls\" is for a resolver that is a URL");
     }
 }
 

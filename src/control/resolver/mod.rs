@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ureq::tls::TlsConfig;
@@ -40,7 +40,7 @@ enum Place {
         store: Box<Mutex<Directory>>,
         settings: DirectoryResolver,
     },
-    Url(UrlResolver),
+    Url(Mutex<Arc<UrlResolver>>),
 }
 
 /// What came of a fetch.
@@ -53,11 +53,18 @@ pub enum Fetched {
     Elsewhere(Duration),
 }
 
-/// What is wrong with the directory of a configuration before it is opened; what the oracle's `-t` finds.
+/// What is wrong with the directory and the files that a configuration names, before anything is opened; what the
+/// oracle's `-t` finds.
 pub fn check(config: &Config) -> Vec<ConfigError> {
+    let mut errors = tls::check(config);
+    errors.extend(check_directory(config));
+    errors
+}
+
+fn check_directory(config: &Config) -> Option<ConfigError> {
     const OWNER_WRITES: u32 = 0o200;
     let Some((ResolverKind::Directory(settings), at)) = &config.operators.resolver else {
-        return Vec::new();
+        return None;
     };
     let usable = |path: &Path| match fs::metadata(path) {
         Ok(found) => found.is_dir() && found.permissions().mode() & OWNER_WRITES != 0,
@@ -73,7 +80,7 @@ pub fn check(config: &Config) -> Vec<ConfigError> {
         at: at.clone(),
         text: text(),
     };
-    (!usable(&settings.dir)).then(error).into_iter().collect()
+    (!usable(&settings.dir)).then(error)
 }
 
 /// What is in the directory of a configuration, by key, read and no more; nothing where there is none.
@@ -105,7 +112,7 @@ impl Resolver {
             ResolverKind::Url(url) => {
                 let url = UrlResolver::new(url, url::FETCH_MAX, tls);
                 url.fetch("")?;
-                Place::Url(url)
+                Place::Url(Mutex::new(Arc::new(url)))
             }
             ResolverKind::Directory(settings) => Place::Directory {
                 store: Box::new(Mutex::new(open_directory(settings, now_ms)?)),
@@ -179,7 +186,11 @@ impl Resolver {
                 ))),
                 Err(error) => Err(error.to_string()),
             },
-            Place::Url(url) => url.fetch(key).map(Fetched::Found),
+            Place::Url(url) => {
+                // The lock is not held while somebody answers.
+                let url = Arc::clone(&lock(url));
+                url.fetch(key).map(Fetched::Found)
+            }
         }
     }
 
@@ -255,14 +266,16 @@ impl Resolver {
         Some(Duration::from_millis(store.index().recheck_ms()))
     }
 
-    /// Reads its place again, as a reload does: memory is what `preload` says now, a directory what its files say. Gives
-    /// the accounts that may have changed; those in use that are missing in memory are gone.
+    /// Reads its place again, as a reload does: memory is what `preload` says now, a directory what its files say, a URL
+    /// is asked with this TLS from now on. Gives the accounts that may have changed; those in use that are missing in
+    /// memory are gone.
     ///
     /// # Errors
     /// A sentence: the directory cannot be read; then all is as before.
     pub fn reload(
         &self,
         preload: &BTreeMap<String, String>,
+        tls: TlsConfig,
         now_ms: i64,
     ) -> Result<Vec<String>, String> {
         match &self.place {
@@ -282,7 +295,11 @@ impl Resolver {
                 self.preload(preload, now_ms);
                 Ok(changed)
             }
-            Place::Url(_) => Ok(Vec::new()),
+            Place::Url(url) => {
+                let mut url = lock(url);
+                *url = Arc::new(url.with(tls));
+                Ok(Vec::new())
+            }
         }
     }
 

@@ -19,6 +19,7 @@ const REDIRECTS_MAX: u32 = 10;
 pub struct UrlResolver {
     /// Ends in `/`.
     base: String,
+    fetch_max: Duration,
     agent: Agent,
 }
 
@@ -26,16 +27,20 @@ impl UrlResolver {
     /// Asks at `url`, for `fetch_max` at most. Connects to nothing yet.
     pub fn new(url: &str, fetch_max: Duration, tls: TlsConfig) -> UrlResolver {
         let slash = if url.ends_with('/') { "" } else { "/" };
-        let config = Agent::config_builder()
-            .timeout_global(Some(fetch_max))
-            .http_status_as_error(false)
-            .max_redirects(REDIRECTS_MAX)
-            .proxy(None)
-            .tls_config(tls)
-            .build();
         UrlResolver {
             base: format!("{url}{slash}"),
-            agent: config.new_agent(),
+            fetch_max,
+            agent: agent(fetch_max, tls),
+        }
+    }
+
+    /// The same with another TLS, on new connections.
+    #[must_use]
+    pub fn with(&self, tls: TlsConfig) -> UrlResolver {
+        UrlResolver {
+            base: self.base.clone(),
+            fetch_max: self.fetch_max,
+            agent: agent(self.fetch_max, tls),
         }
     }
 
@@ -56,6 +61,17 @@ impl UrlResolver {
         body.read_to_string()
             .map_err(|error| failed(error.to_string()))
     }
+}
+
+fn agent(fetch_max: Duration, tls: TlsConfig) -> Agent {
+    let config = Agent::config_builder()
+        .timeout_global(Some(fetch_max))
+        .http_status_as_error(false)
+        .max_redirects(REDIRECTS_MAX)
+        .proxy(None)
+        .tls_config(tls)
+        .build();
+    config.new_agent()
 }
 
 /// The URL without a password.

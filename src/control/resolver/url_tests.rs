@@ -218,13 +218,13 @@ fn https_is_believed_by_its_authority_and_name() {
     };
     let (url, authority) = https("127.0.0.1");
     assert_eq!(
-        ask(&url, tls::believing([authority.clone()])).as_deref(),
+        ask(&url, tls::believing(vec![authority.clone()])).as_deref(),
         Ok("eyJ")
     );
     ask(&url, tls::system()).expect_err("an authority that nobody knows");
-    ask(&url, tls::believing([])).expect_err("no authority at all");
+    ask(&url, tls::believing(vec![])).expect_err("no authority at all");
     let (url, _) = https("127.0.0.1");
-    ask(&url, tls::believing([authority])).expect_err("another authority");
+    ask(&url, tls::believing(vec![authority])).expect_err("another authority");
     let (url, authority) = https("other.example");
-    ask(&url, tls::believing([authority])).expect_err("another name");
+    ask(&url, tls::believing(vec![authority])).expect_err("another name");
 }

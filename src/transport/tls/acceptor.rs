@@ -79,7 +79,7 @@ impl Acceptor {
     /// # Errors
     /// The first thing that is wrong with them.
     pub fn new(options: Options<'_>) -> Result<Acceptor, Problem> {
-        let provider = Arc::new(provider(&options));
+        let provider = Arc::new(provider(options.suites, options.curves));
         let choice = Choice::new(options.certificates, &provider)?;
         let other = |error: rustls::Error| Problem::Other(error.to_string());
         let builder = ServerConfig::builder_with_details(Arc::clone(&provider), options.clock)
@@ -148,13 +148,17 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
-fn provider(options: &Options<'_>) -> CryptoProvider {
+/// The cryptography that suites of TLS 1.2 and groups leave, both by the names in [`Options`].
+pub fn provider(
+    suites: Option<&[&'static str]>,
+    curves: Option<&[&'static str]>,
+) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     // The cheapest comes first, as in the oracle.
     provider
         .cipher_suites
         .sort_by_key(|suite| !suite_name(suite.suite()).contains("AES_128"));
-    if let Some(names) = options.suites {
+    if let Some(names) = suites {
         provider.cipher_suites.retain(|suite| {
             matches!(suite, SupportedCipherSuite::Tls13(_))
                 || names.contains(&suite_name(suite.suite()))
@@ -167,7 +171,7 @@ fn provider(options: &Options<'_>) -> CryptoProvider {
         ("CurveP256", kx_group::SECP256R1),
         ("CurveP384", kx_group::SECP384R1),
     ];
-    let wanted = |name: &str| options.curves.is_none_or(|names| names.contains(&name));
+    let wanted = |name: &str| curves.is_none_or(|names| names.contains(&name));
     let groups = groups.iter().filter(|(name, _)| wanted(name));
     provider.kx_groups = groups.map(|(_, group)| *group).collect();
     provider
