@@ -110,8 +110,6 @@ impl EpollRing {
 
 impl Ring for EpollRing {
     fn accept(&mut self, listener: RawFd) {
-        let _ = rustix::io::ioctl_fionbio(borrow(listener), true);
-        let _ = rustix::net::sockopt::set_tcp_nodelay(borrow(listener), true);
         self.listeners.add(listener);
         self.watch_listener(listener);
     }

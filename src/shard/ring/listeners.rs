@@ -30,9 +30,12 @@ struct Listener {
 }
 
 impl Listeners {
-    /// Takes one in, not resting.
+    /// Takes one in, not resting. Accepting on it never waits from now on, and its connections send without delay. (Neither
+    /// can fail on a listener.)
     pub(super) fn add(&mut self, fd: RawFd) {
         assert!(!self.has(fd), "already accepting");
+        let _ = rustix::io::ioctl_fionbio(borrow(fd), true);
+        let _ = rustix::net::sockopt::set_tcp_nodelay(borrow(fd), true);
         let paused_until = None;
         self.all.push(Listener { fd, paused_until });
     }

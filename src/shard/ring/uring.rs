@@ -173,8 +173,6 @@ impl UringRing {
 
 impl Ring for UringRing {
     fn accept(&mut self, listener: RawFd) {
-        // Connections inherit it.
-        let _ = rustix::net::sockopt::set_tcp_nodelay(borrow(listener), true);
         self.listeners.add(listener);
         self.arm_accept(listener);
     }
