@@ -483,7 +483,7 @@ fn everything_else_of_an_account() {
                 Latency {
                     sampling: Headers,
                     subject: "lat",
-                    at: JWT A.a:1:1,
+                    at: JWT of account A.a,
                 },
             ),
         }"#]]

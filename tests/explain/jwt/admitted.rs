@@ -166,7 +166,7 @@ fn with_a_callout() {
           account "shop" is A.shop, from resolver_preload at f.conf:4:3
             its JWT: issued 2024-05-31T12:00:00Z, does not expire
             signed by O.op, the own key of the operator "op"
-          it has no permissions: nothing restricts it
+          it has no permissions: nothing restricts it but this:
             publish: deny $SYS.REQ.USER.AUTH
           limits: max_payload 1048576, max_control_line 4096
 
@@ -224,6 +224,7 @@ fn without_a_jwt() {
     nobody(Some(resolver)).check(expect![[r#"
         publish order.paid, by user "bob" of account "shop"
 
+          it brings no JWT, and is the default_sentinel at f.conf:4:1
           user "bob" is U.bob
             its JWT: issued 2024-05-31T12:00:00Z, does not expire
             signed by A.shop, the account's own key
@@ -242,6 +243,7 @@ fn without_a_jwt() {
     nobody(None).shows(expect![[r#"
         publish order.paid, by somebody unknown
 
+          it brings no JWT: --creds or --jwt says who it is
 
         refused: a user's JWT is required
     "#]]);

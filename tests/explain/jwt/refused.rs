@@ -379,5 +379,9 @@ fn with_what_is_no_jwt() {
         brings: Some("one.two.three"),
         ..case()
     }
-    .shows(expect![[r#""#]]);
+    .shows(expect![[r#"
+        publish order.paid, by somebody unknown
+
+        refused: the JWT is not valid: the header: no JSON at byte 1
+    "#]]);
 }

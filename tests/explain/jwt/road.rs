@@ -236,7 +236,9 @@ fn of_which_there_are_many_jwts() {
         };
         let page = named(&page(&case.report()), NAMES);
         let account = |line: &&str| line.contains("is A.shop");
-        page.lines().find(account).map(str::to_owned)
+        page.lines()
+            .find(account)
+            .map(|line| line.trim().to_owned())
     };
     let lines = [
         page_of(&jwt("newer", 1), &[]),
