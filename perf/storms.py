@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Latency of others while a login storm or a stuck subscriber keeps the server busy: gannet against nats-server.
+"""Latency of others while a publisher at full speed, or a stuck subscriber, keeps the server busy: gannet against nats-server.
+Storms of logins are in benches/storms.
 
-perf/storms.py [--pairs N] [--gannet PATH] [--oracle PATH] [--logins N]; prints Markdown. Standard library only.
+perf/storms.py [--pairs N] [--gannet PATH] [--oracle PATH] [--only load|flood]; prints Markdown. Standard library only.
 Uses 127.0.0.1 and ports of the kernel's choice, and ends what it starts."""
 
 import argparse
@@ -14,18 +15,7 @@ import subprocess
 import tempfile
 import time
 
-# Cost 11: some 100 ms of one core for each login.
-USERS = """
-authorization {
-  users = [
-    { user: calm, password: calm }
-    { user: storm, password: "$2b$11$abcdefghijklmnopqrstuub5C7rX3T7Rwj8rwX7tnCn0ifDrMx1P." }
-  ]
-}
-max_pending: 64MB
-"""
-CALM = '"user":"calm","pass":"calm"'
-STORM = '"user":"storm","pass":"storm"'
+CONFIG = "max_pending: 64MB\n"
 TIMEOUT_S = 300
 
 
@@ -33,9 +23,8 @@ class Server:
     def __init__(self, binary, flags):
         self.directory = tempfile.TemporaryDirectory()
         config = os.path.join(self.directory.name, "server.conf")
-        # A login waits in line for the verification of those before it: longer than the default allows.
         with open(config, "w") as file:
-            file.write(USERS.replace("users =", f"timeout: {TIMEOUT_S}\n  users ="))
+            file.write(CONFIG)
         self.log_path = os.path.join(self.directory.name, "log")
         self.process = subprocess.Popen(
             [binary, "-a", "127.0.0.1", "-p", "-1", "-c", config, *flags],
@@ -58,12 +47,12 @@ class Server:
 
 
 class Client:
-    def __init__(self, port, credentials=CALM):
+    def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.line()
-        self.send(b'CONNECT {"verbose":false,%s}\r\n' % credentials.encode())
+        self.send(b'CONNECT {"verbose":false}\r\n')
 
     def send(self, data):
         self.socket.sendall(data)
@@ -113,18 +102,6 @@ def ping_pong(port, ready, stop, result):
         # Paced: the measurement leaves the machine to the storm.
         time.sleep(0.001)
     result.send(samples)
-
-
-def login_storm(port, logins):
-    clients = [Client(port, STORM) for _ in range(logins)]
-    for client in clients:
-        client.send(b"PING\r\n")
-    for client in clients:
-        line = client.line()
-        while line.startswith((b"INFO", b"PING")):
-            line = client.line()
-        if line != b"PONG":
-            raise SystemExit(f"login refused: {line}")
 
 
 def flood(port, seconds):
@@ -213,11 +190,10 @@ def main():
     parser.add_argument("--gannet", default=os.path.join(root, "release/gannet"))
     parser.add_argument("--oracle", default=os.path.join(root, "oracle/bin/nats-server"))
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--logins", type=int, default=200)
     parser.add_argument("--calm", type=float, default=5, help="seconds before each storm, and of a flood")
-    parser.add_argument("--only", choices=["bcrypt", "load", "flood"])
+    parser.add_argument("--only", choices=["load", "flood"])
     options = parser.parse_args()
-    storms = {"bcrypt": (login_storm, options.logins), "load": (load, options.calm), "flood": (flood, options.calm)}
+    storms = {"load": (load, options.calm), "flood": (flood, options.calm)}
     sides = [("gannet", options.gannet, ["--shards", "2"]), ("nats-server", options.oracle, [])]
     print(f"load average before: {os.getloadavg()[0]:.1f}; medians of {options.pairs} runs, µs\n", flush=True)
     print("| storm | server | before p50 | p99 | max | during p50 | p99 | max | lasted s | cut |")

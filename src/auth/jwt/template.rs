@@ -61,7 +61,7 @@ pub struct Expansion {
     pub subjects: Result<Vec<String>, TemplateError>,
 }
 
-/// What each entry comes to that [`expand`] puts something into.
+/// What each entry comes to that `expand` puts something into.
 pub fn expansions(
     template: &UserLimits,
     user: &UserClaims,
