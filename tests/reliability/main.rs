@@ -6,5 +6,6 @@ mod client;
 mod delivery;
 mod reload;
 mod requests;
+mod resident;
 mod server;
 mod stalls;
