@@ -61,6 +61,51 @@ pub struct CalloutWork {
     pub denied: Denial,
 }
 
+/// A callout service has not let a client in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// The service's account.
+    pub service: Box<str>,
+    /// Who the client would have been without it.
+    pub standing: Standing,
+    /// Why not, in the oracle's words; empty where nobody answered in time.
+    pub why: String,
+}
+
+/// Who a client is before a service has been asked, as events tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its account.
+    pub account: Box<str>,
+    /// What people call the account.
+    pub account_name: Box<str>,
+    /// Its user, where it is known by a key; empty where it is known by what it says.
+    pub user: Box<str>,
+    /// Who vouches for that key; empty without one.
+    pub issuer_key: Box<str>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+impl Standing {
+    /// Nobody in particular.
+    pub fn stranger() -> Standing {
+        Standing::of(None)
+    }
+
+    /// Nobody in particular, or a user of the configuration.
+    fn of(identity: Option<&Identity>) -> Standing {
+        let account = identity.map_or(super::GLOBAL_ACCOUNT, |identity| &identity.account);
+        let issuer = identity.and_then(|identity| identity.issuer_key.as_deref());
+        Standing {
+            account: account.into(),
+            account_name: account.into(),
+            issuer_key: issuer.unwrap_or_default().into(),
+            ..Standing::default()
+        }
+    }
+}
+
 impl PartialEq for Service {
     /// The same service under the same rules; what is known of accounts is no part of it.
     fn eq(&self, other: &Self) -> bool {
@@ -96,6 +141,11 @@ impl Callout {
         }
     }
 
+    /// The service's account.
+    pub(super) fn account(&self) -> &str {
+        &self.service.account
+    }
+
     /// Whether users of this account are the service's business.
     fn is_delegated(&self, account: &str) -> bool {
         account == super::GLOBAL_ACCOUNT
@@ -126,24 +176,56 @@ impl Callout {
         if !self.is_delegated(account) || self.auth_users.contains(&*user) {
             return outcome;
         }
-        CalloutWork::begin(self.service.clone(), visitor, &user)
+        CalloutWork::begin(self.service.clone(), visitor, &user, Standing::of(identity))
     }
 }
 
 impl CalloutWork {
     /// Asks `service` about a client that is known as `user` so far.
-    pub(super) fn begin(service: Arc<Service>, visitor: &Visitor<'_>, user: &str) -> Outcome {
+    pub(super) fn begin(
+        service: Arc<Service>,
+        visitor: &Visitor<'_>,
+        user: &str,
+        standing: Standing,
+    ) -> Outcome {
+        let request = Box::new(request(visitor, user));
+        let denied = Denial::new(visitor.connect, DenialReason::NoCredentials);
         Outcome::Work(Box::new(Work::Callout(CalloutWork {
-            request: Box::new(request(visitor, user)),
-            denied: Denial::new(visitor.connect, DenialReason::Callout),
+            denied: denied.by_service(&service, standing),
+            request,
             service,
         })))
+    }
+
+    /// The denial of a client that the service has not let in: why, for the log and for events.
+    pub fn refused(self, why: String) -> Denial {
+        let mut denied = self.denied;
+        if let DenialReason::Callout(refusal) = &mut denied.reason {
+            refusal.why = why;
+        }
+        denied
     }
 }
 
 impl fmt::Debug for CalloutWork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CalloutWork({:?})", self.service.account)
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.why {
+            "" => write!(f, "callout in {:?}: no answer in time", self.service),
+            // What the service says is for a line of the log.
+            why => write!(f, "callout in {:?}: {}", self.service, one_line(why)),
+        }
     }
 }
 

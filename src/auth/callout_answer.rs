@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::callout::{CALLOUT_SUBJECT, Issuer, Service};
 use super::identity::{Credential, Denial, Identity};
-use super::jwt::{self, Grant, ResponseClaims, UserClaims};
+use super::jwt::{self, Grant, Issue, ResponseClaims, Severity, UserClaims};
 
 /// What an answer must fit.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,11 @@ pub struct Made {
 /// # Errors
 /// Whatever the oracle refuses, in its order.
 pub fn judge(answer: &[u8], expected: &Expected<'_>, now: Timestamp) -> Result<Made, String> {
+    let account = &expected.service.account;
     if answer.is_empty() {
-        return Err("the callout service refused without a reason".to_owned());
+        return Err(format!(
+            "Auth callout violation: \"no reason supplied\" on account {account:?}"
+        ));
     }
     let response = std::str::from_utf8(answer)
         .ok()
@@ -44,19 +47,24 @@ pub fn judge(answer: &[u8], expected: &Expected<'_>, now: Timestamp) -> Result<M
         .ok_or("the answer of the callout service is no authorization response")?;
     if let Some(issue) = response.validate(now.as_second()).0.first() {
         return Err(format!(
-            "the authorization response is not valid: {}",
+            "Authorization response had validation errors: {}",
             issue.text
         ));
     }
     let (common, body) = (&response.common, &response.response);
     if common.subject != expected.user {
-        return Err("the authorization response is for another user".to_owned());
+        return Err(
+            "Auth callout violation: auth callout response is not for expected user".to_owned(),
+        );
     }
     if common.audience != expected.server {
-        return Err("the authorization response is for another server".to_owned());
+        return Err("Auth callout violation: auth callout response is not for server".to_owned());
     }
     if !body.error.is_empty() {
-        return Err(format!("the callout service said: {:?}", body.error));
+        return Err(format!(
+            "Auth callout service returned an error: {}",
+            body.error
+        ));
     }
     if !expected.encrypted {
         check_signer(&response, expected.service)?;
@@ -80,9 +88,7 @@ fn check_signer(response: &ResponseClaims, service: &Service) -> Result<(), Stri
     };
     match signs {
         true => Ok(()),
-        false => Err(format!(
-            "the authorization response is signed by {signer}, who may not"
-        )),
+        false => Err("Auth callout signing key is unknown".to_owned()),
     }
 }
 
@@ -95,19 +101,27 @@ fn signs_for(service: &Service, key: &str) -> bool {
 
 fn judge_user(user: UserClaims, expected: &Expected<'_>, now: Timestamp) -> Result<Made, String> {
     if let Some(issue) = user.validate(now.as_second()).0.first() {
-        return Err(format!("the user of the callout service: {}", issue.text));
+        return Err(format!("Error validating user JWT: {}", told(issue)));
     }
     if user.common.subject != expected.user {
-        return Err("the callout service made another user than was asked for".to_owned());
+        return Err(format!(
+            "Expected authorized user of {:?} but got {:?} on account {:?}",
+            expected.user, user.common.subject, expected.service.account
+        ));
     }
+    let asked = &expected.service.account;
     let account = match &expected.service.issuer {
         Issuer::Key(issuer) => {
             if !user.issuer_account.is_empty() {
-                return Err("the user of the callout service names an issuer_account".to_owned());
+                return Err(format!(
+                    "Error non operator mode account {asked:?}: attempted to use issuer_account"
+                ));
             }
             if user.common.issuer != **issuer {
                 let by = &user.common.issuer;
-                return Err(format!("the user of the callout service is signed by {by}"));
+                return Err(format!(
+                    "Wrong issuer for auth callout response on account {asked:?}, expected {issuer:?} got {by:?}"
+                ));
             }
             user.common.audience.clone()
         }
@@ -118,8 +132,9 @@ fn judge_user(user: UserClaims, expected: &Expected<'_>, now: Timestamp) -> Resu
                 && !any
                 && !allowed.iter().any(|name| **name == *account)
             {
+                let by = &user.common.issuer;
                 return Err(format!(
-                    "the callout service may not make users of {account}"
+                    "Account {by:?} not permitted as valid account option for auth callout for account {asked:?}"
                 ));
             }
             account
@@ -129,6 +144,15 @@ fn judge_user(user: UserClaims, expected: &Expected<'_>, now: Timestamp) -> Resu
         user: Box::new(user),
         account,
     })
+}
+
+/// What is wrong with claims, as the oracle tells the account of the service.
+fn told(issue: &Issue) -> &str {
+    match issue.severity {
+        Severity::Time if issue.text.starts_with("expired") => "claim is expired",
+        Severity::Time => "claim is not yet valid",
+        _ => &issue.text,
+    }
 }
 
 impl Made {
@@ -152,7 +176,8 @@ impl Made {
         let Grant {
             permissions,
             expires,
-        } = jwt::grant(&self.user, closed, zone, now)?;
+        } = jwt::grant(&self.user, closed, zone, now)
+            .map_err(|error| format!("Authorized user on account {:?} {error}", service.account))?;
         let name = &self.user.common.name;
         let (user, credential) = match name.is_empty() {
             true => (known_as.user.clone(), known_as.credential),

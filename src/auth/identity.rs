@@ -7,13 +7,14 @@ use jiff::Timestamp;
 
 use crate::proto::handshake::ConnectOptions;
 
+use super::callout::{Refusal, Service, Standing};
 use super::permission::Permissions;
 use super::violation::quoted;
 use super::work::Work;
 use super::{GLOBAL_ACCOUNT, jwt};
 
 /// Shown in place of a token.
-pub(super) const REDACTED: &str = "[REDACTED]";
+pub const REDACTED: &str = "[REDACTED]";
 
 /// Result of one step of authentication.
 #[derive(Debug)]
@@ -152,7 +153,7 @@ impl Identity {
     }
 
     /// Nobody in particular, in the global account.
-    pub(super) fn stranger() -> Identity {
+    pub fn stranger() -> Identity {
         Identity {
             user: "".into(),
             credential: Credential::None,
@@ -230,11 +231,11 @@ pub enum DenialReason {
     /// The user is the `no_auth_user`, yet has a bcrypt password, which nobody but who knows it can present.
     NoAuthUserBcrypt,
     /// There is no such account on this node.
-    UnknownAccount,
+    UnknownAccount(Arc<str>),
     /// Its JWT, or what stands behind it, does not let it in.
     Jwt(Arc<jwt::Denial>),
     /// The callout service did not let it in.
-    Callout,
+    Callout(Box<Refusal>),
     /// CONNECT asks for an account by name, which is no longer possible.
     AccountDesignated,
 }
@@ -259,6 +260,19 @@ impl Denial {
     pub(super) fn because(self, found: jwt::Denial) -> Denial {
         Denial {
             reason: DenialReason::Jwt(Arc::new(found)),
+            ..self
+        }
+    }
+
+    /// The same of a client that this service has been asked about.
+    pub(super) fn by_service(self, service: &Service, standing: Standing) -> Denial {
+        let refusal = Refusal {
+            service: (&*service.account).into(),
+            standing,
+            why: String::new(),
+        };
+        Denial {
+            reason: DenialReason::Callout(Box::new(refusal)),
             ..self
         }
     }
@@ -310,6 +324,10 @@ impl fmt::Display for DenialReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DenialReason::Jwt(found) => return write!(f, "{}", found.reason),
+            DenialReason::UnknownAccount(account) => {
+                return write!(f, "there is no account {account:?}");
+            }
+            DenialReason::Callout(refusal) => return write!(f, "{refusal}"),
             DenialReason::NoCredentials => "no credentials",
             DenialReason::UnknownUser => "unknown user",
             DenialReason::WrongPassword => "wrong password",
@@ -320,8 +338,6 @@ impl fmt::Display for DenialReason {
             DenialReason::WrongToken => "wrong token",
             DenialReason::ConnectionType => "connection type not allowed",
             DenialReason::NoAuthUserBcrypt => "no_auth_user cannot have a bcrypt password",
-            DenialReason::UnknownAccount => "there is no such account",
-            DenialReason::Callout => "the callout service did not let it in",
             DenialReason::AccountDesignated => "CONNECT designates an account",
         })
     }

@@ -26,7 +26,7 @@ mod visitor;
 mod work;
 
 pub use again::Before;
-pub use identity::{Credential, Denial, DenialReason, Identity, Outcome, UserLimits};
+pub use identity::{Credential, Denial, DenialReason, Identity, Outcome, REDACTED, UserLimits};
 pub use nkey::SignatureWork;
 pub use password::BcryptWork;
 pub use permission::{Decision, Permissions, ResponsePermission};
@@ -190,6 +190,11 @@ impl Authenticator {
         let mut all: Vec<Identity> = users.chain(token).chain(single).chain(open).collect();
         all.sort_by(|a, b| (&a.account, &a.user).cmp(&(&b.account, &b.user)));
         all
+    }
+
+    /// The account of the callout service, where the configuration names one.
+    pub fn callout_account(&self) -> Option<&str> {
+        self.callout.as_ref().map(Callout::account)
     }
 
     /// Whether a callout service is asked about somebody whom the configuration knows, and decides in its place.

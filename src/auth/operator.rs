@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::proto::handshake::ConnectOptions;
 
-use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service};
+use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service, Standing};
 use super::identity::{Denial, DenialReason, Identity, Outcome};
 use super::jwt::{
     self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, Trust, UserClaims,
@@ -125,12 +125,28 @@ impl Operator {
         now: Timestamp,
     ) -> Result<Identity, String> {
         let claims = self.account(account);
-        let claims = claims.ok_or_else(|| format!("the account {account} is not known"))?;
+        let claims = claims.ok_or_else(|| {
+            format!("No valid account {account:?} for auth callout response on account {service:?}: account missing")
+        })?;
         let closed = (account == service).then_some(CALLOUT_SUBJECT);
         let admitted = jwt::admit_made(user, claims, &self.trust, closed, now);
         admitted
             .map(|admitted| Identity::of_token(&Arc::new(admitted)))
-            .map_err(|reason| reason.to_string())
+            .map_err(|reason| made_text(&reason, service))
+    }
+}
+
+/// Why a user that a callout service made is not let in, as the oracle tells the account of the service.
+fn made_text(reason: &jwt::Reason, service: &str) -> String {
+    match reason {
+        jwt::Reason::UserIssuer(issuer) => format!("User JWT issuer {issuer:?} is not known"),
+        jwt::Reason::Template(error) => {
+            format!("User JWT generated invalid permissions: {error}")
+        }
+        jwt::Reason::Times => {
+            format!("Authorized user on account {service:?} outside of valid connect times")
+        }
+        reason => format!("User JWT is not valid: {reason}"),
     }
 }
 
@@ -186,7 +202,7 @@ impl JwtWork {
             let mut work = self;
             let told = &mut work.request.client_info;
             (told.name_tag, told.tags) = (admitted.name.clone(), admitted.tags.clone());
-            return work.ask(&admitted.account, &admitted.user);
+            return work.ask(admitted);
         }
         let identity = Identity::of_token(&Arc::new(admitted));
         Ok(Outcome::Accepted(identity))
@@ -197,11 +213,19 @@ impl JwtWork {
         claims.is_some_and(|claims| claims.is_auth_user(user))
     }
 
-    fn ask(self, account: &str, user: &str) -> Result<Outcome, Elsewhere> {
+    fn ask(self, admitted: Admitted) -> Result<Outcome, Elsewhere> {
+        let account = &*admitted.account;
         let claims = self.operator.account(account);
         let written = claims.map(|claims| &claims.account.authorization);
         let allowed = written.map_or(&[][..], |written| &written.allowed_accounts);
         let xkey = written.map_or("", |written| &written.xkey);
+        let standing = Standing {
+            account: account.into(),
+            account_name: claims.map_or(account, |claims| &claims.common.name).into(),
+            user: (&*admitted.user).into(),
+            issuer_key: (&*admitted.issuer).into(),
+            tags: admitted.tags,
+        };
         let service = Service {
             account: account.into(),
             issuer: Issuer::Accounts(allowed.iter().map(|key| key.as_str().into()).collect()),
@@ -212,7 +236,7 @@ impl JwtWork {
         let mut request = self.request;
         // The name that it gives itself is shown to the service and decides nothing here.
         if request.client_info.user.is_empty() {
-            request.client_info.user = user.to_owned();
+            request.client_info.user = admitted.user.to_string();
         }
         if let Some(sentinel) = self.operator.trust.sentinel()
             && UserClaims::decode(&self.jwt).is_err()
@@ -220,12 +244,9 @@ impl JwtWork {
             request.connect_opts.jwt = sentinel.to_owned();
         }
         Err(Elsewhere::Callout(CalloutWork {
+            denied: self.denied.by_service(&service, standing),
             service: Arc::new(service),
             request,
-            denied: Denial {
-                reason: DenialReason::Callout,
-                ..self.denied
-            },
         }))
     }
 }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::account::{AccountId, Space};
+use crate::proto::handshake::COMPATIBLE_VERSION;
 
 use super::Broker;
 use super::answers::random_digits;
@@ -29,6 +31,19 @@ pub struct NodeName {
     pub id: Arc<str>,
     /// Unix time of the loop's start, ms.
     pub start_unix_ms: i64,
+}
+
+/// The node in events, with the oracle's keys in its order.
+#[derive(Debug, Serialize)]
+pub(super) struct Server<'a> {
+    name: &'a str,
+    host: &'a str,
+    id: &'a str,
+    ver: &'static str,
+    jetstream: bool,
+    flags: u64,
+    seq: u64,
+    time: String,
 }
 
 /// One message of the broker.
@@ -107,6 +122,22 @@ impl Broker {
                 self.route(Space::of(event.account), origin, &run, None, out);
             }
             self.tell_failures();
+        }
+    }
+
+    /// The node at this event: the last that was counted.
+    pub(super) fn server(&self) -> Server<'_> {
+        let shards = u64::from(self.place.count);
+        let node = &self.events.node;
+        Server {
+            name: &node.name,
+            host: &node.host,
+            id: &node.id,
+            ver: COMPATIBLE_VERSION,
+            jetstream: false,
+            flags: 0,
+            seq: self.events.count * shards + u64::from(self.place.index),
+            time: self.rfc3339_now(),
         }
     }
 

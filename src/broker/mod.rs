@@ -8,6 +8,7 @@
 mod answers;
 mod deadlines;
 pub mod deliver;
+pub mod denials;
 pub mod effect;
 pub mod events;
 pub mod forward;

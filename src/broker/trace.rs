@@ -149,18 +149,6 @@ struct Request<'a> {
     msgsize: usize,
 }
 
-#[derive(Serialize)]
-struct Server<'a> {
-    name: &'a str,
-    host: &'a str,
-    id: &'a str,
-    ver: &'static str,
-    jetstream: bool,
-    flags: u64,
-    seq: u64,
-    time: String,
-}
-
 impl Trace {
     /// The notes of a shard that does not keep the trace.
     pub(super) fn part(tracing: Tracing) -> Self {
@@ -400,18 +388,7 @@ impl Broker {
             return;
         };
         self.events.count += 1;
-        let shards = u64::from(self.place.count);
-        let node = &self.events.node;
-        let server = Server {
-            name: &node.name,
-            host: &node.host,
-            id: &node.id,
-            ver: crate::proto::handshake::COMPATIBLE_VERSION,
-            jetstream: false,
-            flags: 0,
-            seq: self.events.count * shards + u64::from(self.place.index),
-            time: self.rfc3339_now(),
-        };
+        let server = self.server();
         let request = Request {
             header: &message.headers,
             msgsize: message.size,

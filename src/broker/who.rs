@@ -74,6 +74,8 @@ pub(super) struct Told<'a> {
     rtt: Option<u64>,
     #[serde(skip_serializing_if = "is_empty")]
     server: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<&'a str>,
     #[serde(skip_serializing_if = "is_empty")]
     jwt: Option<&'a str>,
     #[serde(skip_serializing_if = "is_empty")]
@@ -113,14 +115,24 @@ impl<'a> Told<'a> {
             name: full.map(|who| &*who.name),
             lang: full.map(|who| &*who.lang),
             ver: full.map(|who| &*who.version),
-            rtt: who.map(|who| who.rtt_ns),
+            rtt: who.map(|who| who.rtt_ns).filter(|ns| *ns > 0),
             server: server.map(|who| &*who.server),
+            stop: None,
             jwt: full.map(|who| &*who.jwt),
             issuer_key: full.map(|who| &*who.issuer_key),
             name_tag: full.map(|who| &*who.name_tag),
             tags: full.map_or(&[], |who| &who.tags),
             kind: full.map(|_| "Client"),
             client_type: full.map(|_| "nats"),
+        }
+    }
+
+    /// Tells everything of a client that has gone from `account` at this time, RFC 3339. Its server is told elsewhere.
+    pub(super) fn gone(who: &'a Who, account: &'a str, stop: &'a str) -> Self {
+        Told {
+            server: None,
+            stop: Some(stop),
+            ..Told::new(Some(who), account, None, Detail::Full)
         }
     }
 }

@@ -122,16 +122,16 @@ impl Asker {
         let (bus, inbox) = match self.bus(&account) {
             Ok((bus, inbox)) => (bus.clone(), inbox.clone()),
             Err(error) => {
-                log::error!("no way to the callout service in {account:?}: {error}");
-                return deny(&self.node, question);
+                let why = format!("no way to the service: {error}");
+                return deny(&self.node, question, why);
             }
         };
         let user = KeyPair::new_user().public_key();
         let (headers, payload) = match self.encode(&question.work, &user) {
             Ok(request) => request,
             Err(error) => {
-                log::error!("a request to the callout service in {account:?}: {error}");
-                return deny(&self.node, question);
+                let why = format!("no request to the service: {error}");
+                return deny(&self.node, question, why);
             }
         };
         self.last += 1;
@@ -216,8 +216,7 @@ impl Asker {
                 self.node.lines[question.shard].tell(verdict);
             }
             Err(why) => {
-                log::warn!("callout in {:?}: {why}", open.question.work.service.account);
-                deny(&self.node, open.question);
+                deny(&self.node, open.question, why);
             }
         }
     }
@@ -237,7 +236,10 @@ impl Asker {
                 .xkey
                 .open(&answer, &theirs)
                 .map_err(|error| {
-                    format!("the answer of the callout service cannot be decrypted: {error}")
+                    let account = &service.account;
+                    format!(
+                        "Error decrypting auth callout response on account {account:?}: {error}"
+                    )
                 })?;
             encrypted = true;
         }
@@ -261,16 +263,16 @@ impl Asker {
         {
             self.deadlines.remove(&due);
             if let Some(open) = self.open.remove(&due.1) {
-                let account = &open.question.work.service.account;
-                log::warn!("callout in {account:?}: no answer in time");
-                deny(&self.node, open.question);
+                deny(&self.node, open.question, String::new());
             }
         }
     }
 }
 
-fn deny(node: &Node, question: Question) {
-    let verdict = Outcome::Denied(question.work.denied);
+fn deny(node: &Node, question: Question, why: String) {
+    let denial = question.work.refused(why);
+    log::warn!("{}", denial.reason);
+    let verdict = Outcome::Denied(denial);
     let verdict = ToShard::Verified(question.conn, question.ticket, verdict);
     node.lines[question.shard].tell(verdict);
 }

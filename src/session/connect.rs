@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::auth::{Denial, DenialReason, Identity, Outcome, Visitor, Work};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
-use crate::broker::who::Who;
 use crate::proto::handshake::{self, ConnectRefusal, Info};
 
 use super::client::{Client, Phase};
@@ -68,13 +67,13 @@ impl Client {
         }
         // Without CONNECT the client is the user for strangers, if there is one and it may come in.
         self.connected = true;
-        self.heartbeat.connected(context, 0);
+        self.heartbeat.goes_on(context, 0);
         match context.authenticator.without_connect(&self.visitor()) {
             Outcome::Accepted(identity) => match self.admit(context, broker, identity) {
                 Flow::Continue => None,
                 flow => Some(flow),
             },
-            Outcome::Denied(denial) => Some(self.denied(broker, &denial)),
+            Outcome::Denied(denial) => Some(self.denied(context, broker, &denial)),
             Outcome::Work(work) => Some(self.verify(context, work)),
         }
     }
@@ -161,7 +160,7 @@ impl Client {
     ) -> Flow {
         match outcome {
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
-            Outcome::Denied(denial) => self.denied(broker, &denial),
+            Outcome::Denied(denial) => self.denied(context, broker, &denial),
             Outcome::Work(work) => self.verify(context, work),
         }
     }
@@ -213,8 +212,11 @@ impl Client {
     fn admit(&mut self, context: &Context, broker: &mut Broker, identity: Identity) -> Flow {
         self.seat = None;
         if !broker.set_account(self.conn, &identity.account) {
-            let denial = Denial::of(&identity, DenialReason::UnknownAccount);
-            return self.denied(broker, &denial);
+            let denial = Denial::of(
+                &identity,
+                DenialReason::UnknownAccount(identity.account.clone()),
+            );
+            return self.denied(context, broker, &denial);
         }
         self.seat = broker.account_table(self.conn).take_seat();
         if self.seat.is_none() {
@@ -237,32 +239,5 @@ impl Client {
         log::error!("{} - {TEXT} - Account:{account} {user}", self.label());
         self.say_error(broker, TEXT);
         Flow::Close(CloseReason::AccountConnectionsExceeded)
-    }
-
-    /// What others may be told of this client.
-    fn who(&self, context: &Context, broker: &Broker, identity: &Identity) -> Who {
-        let token = identity.token.as_deref();
-        Who {
-            start: context.timestamp(self.heartbeat.started_ms()).into(),
-            host: self.ip.to_string().into(),
-            id: self.id,
-            user: (&*identity.user).into(),
-            name: (&*self.options.name).into(),
-            lang: (&*self.options.lang).into(),
-            version: (&*self.options.version).into(),
-            name_tag: token.map_or("", |token| &token.name).into(),
-            tags: token.map_or(&[][..], |token| &token.tags).into(),
-            server: broker.node_name(),
-            jwt: self.options.jwt.expose().into(),
-            issuer_key: identity.issuer_key.as_deref().unwrap_or_default().into(),
-            rtt_ns: self.heartbeat.round_trip_ns(),
-        }
-    }
-
-    #[cold]
-    pub(super) fn denied(&self, broker: &mut Broker, denial: &Denial) -> Flow {
-        log::error!("{} - {denial}", self.label());
-        self.say_error(broker, denial.text());
-        Flow::Close(CloseReason::AuthenticationFailure)
     }
 }

@@ -68,8 +68,13 @@ impl Heartbeat {
 
     /// CONNECT came: no hurry any more, and the round trip is measured soon. `jitter` is below 1,000 (thousandths).
     pub fn connected(&mut self, context: &Context, jitter: u64) {
+        self.round_trip_ns = (context.now_ns - self.started_ns).max(1);
+        self.goes_on(context, jitter);
+    }
+
+    /// Something else than CONNECT came: no hurry either.
+    pub fn goes_on(&mut self, context: &Context, jitter: u64) {
         self.auth_due_ms = None;
-        self.round_trip_ns = context.now_ns - self.started_ns;
         let wait_ms = context.limits.ping_interval_ms.min(FIRST_PING_MS);
         self.ping_due_ms = context.now_ms + wait_ms + wait_ms / 5 * jitter / 1_000;
     }
@@ -84,7 +89,7 @@ impl Heartbeat {
     pub fn pong(&mut self, now_ns: u64) {
         self.pings_out = 0;
         if let Some(asked_ns) = self.asked_ns {
-            self.round_trip_ns = now_ns - asked_ns;
+            self.round_trip_ns = (now_ns - asked_ns).max(1);
         }
     }
 
@@ -93,9 +98,9 @@ impl Heartbeat {
         self.started_ms
     }
 
-    /// The round trip as far as it is known, ns: from turn to turn of the loop.
+    /// The round trip as far as it is known, ns: from turn to turn of the loop. 0 before CONNECT.
     pub fn round_trip_ns(&self) -> u64 {
-        self.round_trip_ns.max(1)
+        self.round_trip_ns
     }
 
     /// When to call [`Client::on_time`] next.

@@ -92,7 +92,7 @@ impl Client {
         }
         if broker.subscriptions_of(self.conn) > 0 {
             let denial = Denial::new(&self.options, DenialReason::NoCredentials);
-            return self.denied(broker, &denial);
+            return self.no_longer_let_in(broker, &denial);
         }
         self.phase = Phase::Stranger;
         self.heartbeat.hurry(context);
@@ -161,7 +161,7 @@ impl Client {
             log::debug!("{} - {denial}", self.label());
             return Flow::Close(CloseReason::ClientClosed);
         }
-        self.denied(broker, denial)
+        self.no_longer_let_in(broker, denial)
     }
 
     /// Its JWT, or its account's, no longer lets it in: what the oracle says then, if it says anything.
@@ -177,7 +177,7 @@ impl Client {
                 log::debug!("{} - {denial}", self.label());
                 return Flow::Close(CloseReason::ClientClosed);
             }
-            _ => return self.denied(broker, denial),
+            _ => return self.no_longer_let_in(broker, denial),
         };
         log::error!("{} - {denial}", self.label());
         self.say_error(broker, text);

@@ -7,6 +7,7 @@ pub mod heartbeat;
 pub mod judge;
 pub mod limits;
 pub mod publish;
+mod refuse;
 pub mod secure;
 pub mod snapshot;
 mod trace;

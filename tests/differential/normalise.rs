@@ -28,11 +28,15 @@ const VOLATILE: &[&str] = &[
     "server",
     "service",
     "start",
+    "stop",
     "system",
     "timestamp",
     "total",
     "ts",
 ];
+
+/// What gannet tells of who is not let in, beyond what the oracle does.
+const MORE: &str = "why";
 
 /// Those of them that are nothing where a request failed.
 const MEASURED: &[&str] = &["service", "system", "total"];
@@ -163,7 +167,10 @@ fn request_headers(headers: &[u8]) -> Vec<u8> {
 
 fn event(payload: &[u8]) -> Vec<u8> {
     match object(payload) {
-        Some(fields) if is_event(&fields) => text_of(fields),
+        Some(mut fields) if is_event(&fields) => {
+            fields.shift_remove(MORE);
+            text_of(fields)
+        }
         _ => own_token(payload).unwrap_or_else(|| payload.to_vec()),
     }
 }

@@ -4,6 +4,7 @@
 mod churn;
 mod client;
 mod delivery;
+mod denials;
 mod reload;
 mod requests;
 mod resident;

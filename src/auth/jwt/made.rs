@@ -37,7 +37,7 @@ pub fn grant(
     let until = match times::allowed(&limits.times, &limits.locale, zone, now) {
         Allowed::Always => None,
         Allowed::Until(end) => Some(end),
-        Allowed::Never => return Err("outside of the user's times".to_owned()),
+        Allowed::Never => return Err("outside of valid connect times".to_owned()),
     };
     let at = Position {
         file: format!("JWT of user {}", user.common.subject).into(),
@@ -48,7 +48,7 @@ pub fn grant(
     let permissions = written.as_ref().map(Permissions::compile).transpose();
     let permissions = permissions.map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        texts.join("; ")
+        format!("with permissions that are not valid: {}", texts.join("; "))
     })?;
     let token_ends = (user.common.expires > 0).then(|| times::from_seconds(user.common.expires));
     Ok(Grant {
