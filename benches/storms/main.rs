@@ -1,7 +1,7 @@
 //! Storms of logins: many clients come at once, and what those feel who are there already. gannet against nats-server, in
 //! turns. Owns the table; how a storm is made is in [`storm`], what its clients have to show in [`material`].
 //!
-//! `cargo bench --bench storms -- [--pairs N] [--logins N] [--only jwt|bcrypt|tls] [--gannet PATH] [--oracle PATH]`; prints
+//! `cargo bench --bench storms -- [--pairs N] [--logins N] [--only jwt|accounts|bcrypt|tls] [--gannet PATH] [--oracle PATH]`; prints
 //! Markdown. Uses 127.0.0.1 and ports of the kernel's choice. The clients of the storm yield to everybody (nice 19), who
 //! measures to nobody (`chrt --fifo`, if it may).
 
@@ -91,7 +91,7 @@ fn options() -> Result<Options, String> {
 }
 
 fn compare(options: &Options, kind: Kind) -> Result<(), String> {
-    let material = Material::new(kind)?;
+    let material = Material::new(kind, options.logins)?;
     let programs = [&options.gannet, &options.oracle];
     let mut samples = [Vec::new(), Vec::new()];
     for pair in 0..options.pairs {

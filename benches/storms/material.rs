@@ -19,6 +19,8 @@ use crate::token::Block;
 pub enum Kind {
     /// By a user's JWT and a signed nonce.
     Jwt,
+    /// Likewise, each client in an account of its own that the server has not seen yet.
+    Accounts,
     /// By a password whose hash costs 11.
     Bcrypt,
     /// In TLS 1.3, without anything to show.
@@ -26,13 +28,14 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const KINDS: &[Kind] = &[Kind::Jwt, Kind::Tls, Kind::Bcrypt];
+pub const KINDS: &[Kind] = &[Kind::Jwt, Kind::Accounts, Kind::Tls, Kind::Bcrypt];
 
 impl Kind {
     /// What the command line calls it.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Jwt => "jwt",
+            Kind::Accounts => "accounts",
             Kind::Bcrypt => "bcrypt",
             Kind::Tls => "tls",
         }
@@ -42,6 +45,7 @@ impl Kind {
     pub fn title(self) -> &'static str {
         match self {
             Kind::Jwt => "JWT and signed nonce",
+            Kind::Accounts => "JWT and signed nonce, each in an account of its own",
             Kind::Bcrypt => "bcrypt, cost 11",
             Kind::Tls => "TLS 1.3",
         }
@@ -51,8 +55,8 @@ impl Kind {
 /// Who shows something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// One of the storm.
-    Storm,
+    /// One of the storm, by its number.
+    Storm(usize),
     /// Who is there already: by a plain password or JWT, without TLS.
     Calm,
 }
@@ -61,7 +65,10 @@ pub enum Part {
 pub struct Material {
     kind: Kind,
     config: String,
+    /// Of the user that is there already.
     jwt: String,
+    /// Where each has an account of its own, by number: the user's JWT, and the account's key and JWT.
+    own: Vec<(String, [String; 2])>,
     tls: Arc<ClientConfig>,
 }
 
@@ -70,19 +77,29 @@ const TIMEOUT_S: u32 = 3600;
 
 const TOKENS: &[(&str, &str)] = &[
     ("operator", "kind: operator\nby: O.op"),
+    ("system", "kind: account\nby: O.op\nfor: A.system"),
     ("app", "kind: account\nby: O.op\nfor: A.app"),
     ("user", "kind: user\nby: A.app\nfor: U.alice"),
 ];
 
 impl Material {
-    /// Makes it.
-    pub fn new(kind: Kind) -> Result<Material, String> {
+    /// Makes it, for so many clients.
+    pub fn new(kind: Kind, logins: usize) -> Result<Material, String> {
         let block = |(name, text): &(&str, &str)| Ok(((*name).to_owned(), Block::parse(text)?));
         let tokens: Vec<_> = TOKENS.iter().map(block).collect::<Result<_, String>>()?;
         let keys = Keys::new(&tokens);
+        let own = match kind {
+            Kind::Accounts => (0..logins)
+                .map(own_account)
+                .collect::<Result<_, String>>()?,
+            _ => Vec::new(),
+        };
         let config = match kind {
             Kind::Jwt => keys.text(&format!(
                 "operator: $jwt(operator)\nresolver: MEMORY\nresolver_preload {{ $pub(A.app): $jwt(app) }}\nauthorization {{ timeout: {TIMEOUT_S} }}\n"
+            ))?,
+            Kind::Accounts => keys.text(&format!(
+                "operator: $jwt(operator)\nsystem_account: $pub(A.system)\nresolver {{ type: full, dir: jwt }}\nresolver_preload {{ $pub(A.system): $jwt(system), $pub(A.app): $jwt(app) }}\nauthorization {{ timeout: {TIMEOUT_S} }}\n"
             ))?,
             Kind::Bcrypt => {
                 let hash = bcrypt::hash("storm", 11).map_err(|e| e.to_string())?;
@@ -98,6 +115,7 @@ impl Material {
             kind,
             config,
             jwt: keys.text("$jwt(user)")?,
+            own,
             tls: Arc::new(tls()?),
         })
     }
@@ -112,29 +130,31 @@ impl Material {
             (directory.join("server.key"), &server.key),
         ];
         for (path, text) in files {
-            fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+            put(&path, text)?;
+        }
+        if self.kind == Kind::Accounts {
+            let jwts = directory.join("jwt");
+            fs::create_dir(&jwts).map_err(|e| e.to_string())?;
+            for (_, [key, jwt]) in &self.own {
+                put(&jwts.join(format!("{key}.jwt")), jwt)?;
+            }
         }
         Ok(path)
     }
 
     /// The TLS that this one speaks, if any.
     pub fn tls(&self, part: Part) -> Option<Arc<ClientConfig>> {
-        (self.kind == Kind::Tls && part == Part::Storm).then(|| Arc::clone(&self.tls))
+        (self.kind == Kind::Tls && part != Part::Calm).then(|| Arc::clone(&self.tls))
     }
 
     /// CONNECT, with what there is to show for a nonce.
     pub fn connect(&self, part: Part, nonce: &str) -> Result<String, String> {
         let shown = match (self.kind, part) {
-            (Kind::Jwt, _) => {
-                let signature = key("U.alice")?.sign(nonce.as_bytes());
-                let signature = signature.map_err(|e| e.to_string())?;
-                format!(
-                    ",\"jwt\":\"{}\",\"sig\":\"{}\"",
-                    self.jwt,
-                    BASE64URL_NOPAD.encode(&signature)
-                )
+            (Kind::Accounts, Part::Storm(number)) => {
+                signed(&self.own[number].0, &user(number), nonce)?
             }
-            (Kind::Bcrypt, Part::Storm) => ",\"user\":\"storm\",\"pass\":\"storm\"".to_owned(),
+            (Kind::Jwt | Kind::Accounts, _) => signed(&self.jwt, "U.alice", nonce)?,
+            (Kind::Bcrypt, Part::Storm(_)) => ",\"user\":\"storm\",\"pass\":\"storm\"".to_owned(),
             (Kind::Bcrypt, Part::Calm) => ",\"user\":\"calm\",\"pass\":\"calm\"".to_owned(),
             (Kind::Tls, _) => String::new(),
         };
@@ -142,6 +162,40 @@ impl Material {
             "CONNECT {{\"verbose\":false,\"pedantic\":false{shown}}}\r\n"
         ))
     }
+}
+
+/// A user and its account, of this number.
+fn own_account(number: usize) -> Result<(String, [String; 2]), String> {
+    let account = format!("A.own{number}");
+    let name = user(number);
+    let tokens = [
+        (
+            "account".to_owned(),
+            Block::parse(&format!("kind: account\nby: O.op\nfor: {account}"))?,
+        ),
+        (
+            "user".to_owned(),
+            Block::parse(&format!("kind: user\nby: {account}\nfor: {name}"))?,
+        ),
+    ];
+    let keys = Keys::new(&tokens);
+    let account = [keys.public(&account)?, keys.text("$jwt(account)")?];
+    Ok((keys.text("$jwt(user)")?, account))
+}
+
+fn user(number: usize) -> String {
+    format!("U.own{number}")
+}
+
+/// The part of CONNECT that shows a JWT and a signature.
+fn signed(jwt: &str, user: &str, nonce: &str) -> Result<String, String> {
+    let signature = key(user)?.sign(nonce.as_bytes());
+    let signature = BASE64URL_NOPAD.encode(&signature.map_err(|e| e.to_string())?);
+    Ok(format!(",\"jwt\":\"{jwt}\",\"sig\":\"{signature}\""))
+}
+
+fn put(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn tls() -> Result<ClientConfig, String> {

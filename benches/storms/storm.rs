@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::thread;
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ const EVENTS: usize = 256;
 pub fn run(server: &Server, material: &Material, logins: usize) -> Result<f64, String> {
     raise_limit();
     let start = Instant::now();
-    let share = |thread: usize| logins / THREADS + usize::from(thread < logins % THREADS);
+    let share = |thread: usize| thread * logins / THREADS..(thread + 1) * logins / THREADS;
     thread::scope(|scope| {
         let start_thread = |thread| {
             scope.spawn(move || {
@@ -42,18 +43,18 @@ pub fn run(server: &Server, material: &Material, logins: usize) -> Result<f64, S
     })
 }
 
-/// Connects so many clients, and keeps all of them going until each is in.
-fn log_in(port: u16, material: &Material, logins: usize) -> Result<(), String> {
+/// Connects the clients of these numbers, and keeps all of them going until each is in.
+fn log_in(port: u16, material: &Material, logins: Range<usize>) -> Result<(), String> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| e.to_string())?;
     let mut clients = Vec::new();
-    for number in 0..logins {
-        let client = Attempt::new(port)?;
-        let data = epoll::EventData::new_u64(number as u64);
+    let mut waiting = logins.len();
+    for (at, number) in logins.enumerate() {
+        let client = Attempt::new(port, number)?;
+        let data = epoll::EventData::new_u64(at as u64);
         epoll::add(&epoll, &client.stream, data, epoll::EventFlags::IN)
             .map_err(|e| e.to_string())?;
         clients.push(client);
     }
-    let mut waiting = logins;
     let mut events = Vec::with_capacity(EVENTS);
     while waiting > 0 {
         events.clear();
@@ -68,6 +69,7 @@ fn log_in(port: u16, material: &Material, logins: usize) -> Result<(), String> {
 
 /// A client that is not in yet.
 struct Attempt {
+    number: usize,
     stream: TcpStream,
     tls: Option<ClientConnection>,
     heard: Vec<u8>,
@@ -85,13 +87,14 @@ enum State {
 }
 
 impl Attempt {
-    fn new(port: u16) -> Result<Attempt, String> {
+    fn new(port: u16, number: usize) -> Result<Attempt, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
         stream
             .set_nodelay(true)
             .and_then(|()| stream.set_nonblocking(true))
             .map_err(|e| e.to_string())?;
         Ok(Attempt {
+            number,
             stream,
             tls: None,
             heard: Vec::new(),
@@ -105,8 +108,9 @@ impl Attempt {
         if self.state == State::Silent && self.heard.ends_with(b"\n") {
             let info = String::from_utf8_lossy(&self.heard).into_owned();
             self.heard.clear();
-            self.tls = tls(material, Part::Storm)?;
-            let connect = material.connect(Part::Storm, nonce(&info))?;
+            let part = Part::Storm(self.number);
+            self.tls = tls(material, part)?;
+            let connect = material.connect(part, nonce(&info))?;
             self.write(format!("{connect}PING\r\n").as_bytes())?;
             self.state = State::Said;
         }

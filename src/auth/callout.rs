@@ -7,9 +7,10 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::config;
+use crate::transport::tls::Shown;
 
 use super::identity::{Denial, DenialReason, Identity, Outcome, REDACTED};
-use super::jwt::{ClientInfo, ConnectOpts, Request};
+use super::jwt::{ClientInfo, ClientTls, ConnectOpts, Request};
 use super::operator::Operator;
 use super::visitor::Visitor;
 use super::work::Work;
@@ -57,6 +58,8 @@ pub struct CalloutWork {
     pub service: Arc<Service>,
     /// What to ask, as far as it is known of the client: the server and the key are missing.
     pub request: Box<Request>,
+    /// How it came in over TLS.
+    pub tls: Option<Box<Shown>>,
     /// Whom the client is taken for in the log.
     pub denied: Denial,
 }
@@ -193,8 +196,25 @@ impl CalloutWork {
         Outcome::Work(Box::new(Work::Callout(CalloutWork {
             denied: denied.by_service(&service, standing),
             request,
+            tls: None,
             service,
         })))
+    }
+
+    /// What is told of the client's TLS: its certificates as far as an authority, or those that it has sent where nobody
+    /// verified them, as in the oracle.
+    pub fn client_tls(&self) -> Option<ClientTls> {
+        let shown = self.tls.as_ref()?;
+        let chain = shown.verified_chain();
+        Some(ClientTls {
+            version: shown.version.to_owned(),
+            cipher: shown.suite.to_owned(),
+            certs: match chain {
+                Some(_) => Vec::new(),
+                None => shown.presented(),
+            },
+            verified_chains: chain.into_iter().collect(),
+        })
     }
 
     /// The denial of a client that the service has not let in: why, for the log and for events.

@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use jiff::Timestamp;
 
 use crate::proto::handshake::ConnectOptions;
+use crate::transport::tls::Shown;
 
 use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service, Standing};
 use super::identity::{Denial, DenialReason, Identity, Outcome};
@@ -52,6 +53,8 @@ pub struct JwtWork {
     ip: IpAddr,
     denied: Denial,
     request: Box<jwt::Request>,
+    /// How the client came in over TLS.
+    pub(super) tls: Option<Box<Shown>>,
 }
 
 impl Operator {
@@ -66,6 +69,7 @@ impl Operator {
             ip: visitor.ip,
             denied: Denial::new(connect, DenialReason::NoCredentials),
             request: Box::new(callout::request(visitor, claimed_user(connect))),
+            tls: None,
         })))
     }
 
@@ -247,6 +251,7 @@ impl JwtWork {
             denied: self.denied.by_service(&service, standing),
             service: Arc::new(service),
             request,
+            tls: self.tls,
         }))
     }
 }

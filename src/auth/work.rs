@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::transport::tls::Shown;
+
 use super::callout::CalloutWork;
 use super::identity::Outcome;
 use super::nkey::SignatureWork;
@@ -36,6 +38,16 @@ pub enum Elsewhere {
 }
 
 impl Work {
+    /// Tells how the client came in over TLS, if a service may have to know.
+    pub fn over_tls(&mut self, shown: impl FnOnce() -> Shown) {
+        let tls = match self {
+            Work::Bcrypt(_) | Work::Signature(_) => return,
+            Work::Jwt(work) => &mut work.tls,
+            Work::Callout(work) => &mut work.tls,
+        };
+        *tls = Some(Box::new(shown()));
+    }
+
     /// Does what can be done here.
     ///
     /// # Errors

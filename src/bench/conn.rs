@@ -10,6 +10,9 @@ use super::skipper::{Skipper, Tally};
 /// How long a server may take to answer before it is given up.
 pub const ANSWER_SECONDS_MAX: u64 = 30;
 
+/// How often a polling read asks before it gives the server up: for about [`ANSWER_SECONDS_MAX`] at 0.3 µs each.
+const POLLS_MAX: u64 = ANSWER_SECONDS_MAX * 3_000_000;
+
 /// A server and who we are to it.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
@@ -30,6 +33,8 @@ pub struct Conn {
     pub stream: TcpStream,
     /// Everything the server sent has passed through it.
     pub skipper: Skipper,
+    /// Reads ask again and again instead of sleeping.
+    polls: bool,
 }
 
 impl Conn {
@@ -44,6 +49,7 @@ impl Conn {
         let mut conn = Conn {
             stream,
             skipper: Skipper::default(),
+            polls: false,
         };
         let info = conn.read_info()?;
         if info
@@ -92,6 +98,7 @@ impl Conn {
     /// One blocking read, counted. The end of the stream is an error: the server cut us off.
     #[inline]
     pub fn read_once(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        let mut patience = POLLS_MAX;
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => return Err("the server closed a connection".to_owned()),
@@ -102,6 +109,9 @@ impl Conn {
                     return Ok(n);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock && self.polls && patience > 0 => {
+                    patience -= 1;
+                }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     return Err(format!(
                         "no answer from the server in {ANSWER_SECONDS_MAX} s"
@@ -110,6 +120,12 @@ impl Conn {
                 Err(e) => return Err(format!("reading from the server: {e}")),
             }
         }
+    }
+
+    /// From now on reads ask again and again instead of sleeping, as clients do for which a wake-up takes too long.
+    pub fn poll(&mut self) -> Result<(), String> {
+        self.polls = true;
+        self.unblock()
     }
 
     /// Makes the socket non-blocking, for the epoll loop.

@@ -51,6 +51,11 @@ impl Requester {
         })
     }
 
+    /// From now on waits without sleeping.
+    pub fn poll(&mut self) -> Result<(), String> {
+        self.conn.poll()
+    }
+
     /// Sends one request.
     #[inline]
     pub fn ask(&mut self) -> Result<(), String> {
@@ -146,6 +151,11 @@ impl Responder {
             buffer: vec![0; 64 << 10],
             payload,
         })
+    }
+
+    /// From now on waits without sleeping.
+    pub fn poll(&mut self) -> Result<(), String> {
+        self.conn.poll()
     }
 
     /// One blocking read, and the replies to all it held: how many there were.

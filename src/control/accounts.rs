@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,11 +20,16 @@ use crate::shard::ring::Token;
 use crate::shard::{Job, Task, ToShard};
 
 use super::bus::{Bus, Message};
+use super::fetchers::Fetchers;
 use super::resolver::{Fetched, Resolver, tls};
 use super::workers::ShardLine;
 
 /// How often claims are looked at whose time may have come although nobody said when.
 const LOOK_MAX: Duration = Duration::from_secs(60);
+
+/// How long changes are gathered while more of them are there already, beside the time that it took to put the last into
+/// force.
+const GATHER_MAX: Duration = Duration::from_millis(50);
 
 /// How many imports of imports are followed at once when accounts are compiled.
 const ROUNDS_MAX: usize = 16;
@@ -85,8 +89,13 @@ pub struct Accounts {
     ready: Vec<Waiting>,
     /// What the shards run on is no longer what is known.
     stale: bool,
+    /// Since when there has been something to put into force.
+    due_since: Option<Instant>,
+    /// How long it took to put the last change into force.
+    last_took: Duration,
     /// When something changes by itself, seconds since 1970.
     changes_at: Option<i64>,
+    fetchers: Fetchers,
     events: Sender<Event>,
     bus: Option<(Bus, String)>,
     /// Answers, and to which subject: they are given when what they say is in force.
@@ -121,16 +130,20 @@ impl Accounts {
         let now = Timestamp::now();
         let tls = tls::load(config).map_err(|errors| lines_of(&errors))?;
         let resolver = Resolver::open(kind, &mode.preload, tls, now.as_millisecond())?;
+        let resolver = Arc::new(resolver);
         let mut accounts = Accounts {
             trust: Arc::new(mode.trust(TimeZone::system())),
-            resolver: Arc::new(resolver),
+            resolver: resolver.clone(),
             known: KnownAccounts::default(),
             withdrawn: Arc::default(),
             timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
             pending: HashMap::new(),
             ready: Vec::new(),
             stale: false,
+            due_since: None,
+            last_took: Duration::ZERO,
             changes_at: None,
+            fetchers: Fetchers::new(resolver, events.clone()),
             events,
             bus: None,
             answers: Vec::new(),
@@ -208,6 +221,9 @@ impl Accounts {
             },
             Event::Message(message) => self.message(&message, now, lines),
         }
+        if self.is_stale() {
+            self.due_since.get_or_insert_with(Instant::now);
+        }
     }
 
     /// Reads the resolver's place again: the configuration has been.
@@ -245,8 +261,21 @@ impl Accounts {
         self.stale || !self.ready.is_empty()
     }
 
+    /// Whether what there is to put into force must not wait for more, however much there is to hear. Accounts are compiled
+    /// all together: where that takes long, more are waited for.
+    pub fn is_due(&self) -> bool {
+        let long = GATHER_MAX + self.last_took;
+        self.due_since.is_some_and(|since| since.elapsed() > long)
+    }
+
+    /// It took so long to put a change into force.
+    pub fn took(&mut self, took: Duration) {
+        self.last_took = took;
+    }
+
     /// What is known is in force: requests are answered, clients that waited for it go on.
     pub fn go_on(&mut self, jobs: &Sender<Job>) {
+        self.due_since = None;
         for (reply, answer) in self.answers.drain(..) {
             if let Some((bus, _)) = &self.bus {
                 bus.publish(&reply, "", b"", &answer);
@@ -377,19 +406,7 @@ impl Accounts {
     /// Asks for an account, off this thread, unless that is being done.
     fn want(&mut self, key: &str) -> &mut Pending {
         if !self.pending.contains_key(key) {
-            let (resolver, events, wanted) =
-                (self.resolver.clone(), self.events.clone(), key.to_owned());
-            let fetch = move || {
-                let now_ms = Timestamp::now().as_millisecond();
-                let found = resolver.fetch(&wanted, now_ms);
-                let _ = events.send(Event::Fetched { key: wanted, found });
-            };
-            let started = thread::Builder::new().name("fetch".into()).spawn(fetch);
-            if let Err(error) = started {
-                let found = Err(error.to_string());
-                let key = key.to_owned();
-                let _ = self.events.send(Event::Fetched { key, found });
-            }
+            self.fetchers.fetch(key);
         }
         self.pending.entry(key.to_owned()).or_default()
     }

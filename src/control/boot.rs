@@ -160,14 +160,21 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
 /// Waits for the order to stop, or for a shard that fails.
 fn wait(wakes: &Receiver<Wake>, logger: &Logger, reloader: &mut Reloader) -> Result<(), String> {
     loop {
-        reloader.accounts_go_on();
-        let wake = match wakes.recv_timeout(reloader.rest()) {
-            Ok(wake) => wake,
-            Err(RecvTimeoutError::Timeout) => {
-                reloader.on_time();
-                continue;
+        // What has come already is taken together: accounts are compiled once for all of it.
+        let wake = match wakes.try_recv() {
+            Ok(wake) if !reloader.accounts_are_due() => wake,
+            taken => {
+                reloader.accounts_go_on();
+                let next = taken.or_else(|_| wakes.recv_timeout(reloader.rest()));
+                match next {
+                    Ok(wake) => wake,
+                    Err(RecvTimeoutError::Timeout) => {
+                        reloader.on_time();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
             }
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
         match wake {
             Wake::Accounts(event) => reloader.accounts_hear(event),

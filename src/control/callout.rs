@@ -175,6 +175,7 @@ impl Asker {
         let mut request = work.request.clone();
         request.user_nkey = user.to_owned();
         request.server_id = node.server.clone();
+        request.client_tls = work.client_tls();
         let theirs = work.service.xkey.as_deref().map(XKey::from_public_key);
         let theirs = theirs.transpose().map_err(|error| error.to_string())?;
         if theirs.is_some() {

@@ -5,6 +5,7 @@ pub mod boot;
 pub mod bus;
 pub mod callout;
 mod fair;
+mod fetchers;
 pub mod log;
 pub mod process;
 pub mod read;

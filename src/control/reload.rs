@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::Flags;
 use crate::config::Config;
@@ -71,6 +71,11 @@ impl Reloader {
         }
     }
 
+    /// What has come about accounts has waited for long enough.
+    pub fn accounts_are_due(&self) -> bool {
+        self.accounts.as_ref().is_some_and(Accounts::is_due)
+    }
+
     /// Puts into force what is known of accounts, and lets go on who waited for it.
     pub fn accounts_go_on(&mut self) {
         let Some(accounts) = &mut self.accounts else {
@@ -79,6 +84,7 @@ impl Reloader {
         if !accounts.is_stale() {
             return accounts.go_on(&self.jobs);
         }
+        let began = Instant::now();
         let before = self.snapshots.current().clone();
         let keys = PublicKeys::of(&before.info);
         let next = boot::snapshot(
@@ -92,6 +98,7 @@ impl Reloader {
             Ok(snapshot) => self.snapshots.publish(snapshot),
             Err(problem) => log::error!("accounts: {problem}"),
         }
+        accounts.took(began.elapsed());
         accounts.go_on(&self.jobs);
     }
 

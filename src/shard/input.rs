@@ -105,7 +105,10 @@ impl<R: Ring> Shard<R> {
                 self.park(conn, Parked::Mesh);
                 self.awaiting_mesh.push(self.connections.wires.token(conn));
             }
-            Flow::Verify(work) => {
+            Flow::Verify(mut work) => {
+                if let Some(secure) = &self.connections.get(conn).secure {
+                    secure.tell(&mut work);
+                }
                 // Who has been let in before goes on until the verdict.
                 if self.connections.get(conn).client.awaits_verdict() {
                     self.park(conn, Parked::Verifying);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::auth::Work;
 use crate::broker::effect::{CloseReason, ConnId};
 use crate::broker::outbox::{CHUNK_BYTES, Chunk};
 use crate::config::tls::HandshakeFirst;
@@ -101,6 +102,13 @@ impl Secure {
     /// Whether the handshake is done.
     pub fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Tells of the handshake who may have to know.
+    pub fn tell(&self, work: &mut Work) {
+        if let Stage::Open(codec) = &self.stage {
+            work.over_tls(|| codec.shown(&self.port.acceptor));
+        }
     }
 
     /// Whether nothing that waits in the outbox can be sent now: if the connection closes, it is lost.

@@ -389,8 +389,9 @@ impl Run<'_> {
         let Some(server) = &self.server else {
             return format!("{text:?}");
         };
-        let text = text.replace(&server.pid().to_string(), "PID");
-        format!("{:?}", text.replace(&format!(":{}", server.port), ":PORT"))
+        // The port first: it may begin with the number of the process.
+        let text = text.replace(&format!(":{}", server.port), ":PORT");
+        format!("{:?}", text.replace(&server.pid().to_string(), "PID"))
     }
 
     /// Puts `$config`, `$dir`, `$port` and `$pid` in.

@@ -90,7 +90,10 @@ fn run(work: Work, server: &Server, side: &Side, times: Times) -> Result<Sample,
             between_shards(server, side, cross, payload_bytes)?,
             times,
         ),
-        Work::Request { payload_bytes } => request(server, payload_bytes, times),
+        Work::Request {
+            payload_bytes,
+            polls,
+        } => request(server, payload_bytes, polls, times),
         Work::Accounts {
             road,
             payload_bytes,
@@ -240,9 +243,18 @@ fn shard_of(server: &Server, conn: &mut Conn) -> Result<String, String> {
         .ok_or_else(|| "the server has no threads".to_owned())
 }
 
-fn request(server: &Server, payload_bytes: usize, times: Times) -> Result<Sample, String> {
+fn request(
+    server: &Server,
+    payload_bytes: usize,
+    polls: bool,
+    times: Times,
+) -> Result<Sample, String> {
     let mut responder = Responder::open(&server.target, "service", None, payload_bytes)?;
     let mut requester = Requester::open(&server.target, "service", "bench", payload_bytes)?;
+    if polls {
+        responder.poll()?;
+        requester.poll()?;
+    }
     request_for(&mut requester, &mut responder, times.warmup)?;
     std::thread::sleep(SETTLE);
     let before = server.cpu()?;

@@ -21,8 +21,8 @@ pub enum Work {
     Pairs { pairs: usize, payload_bytes: usize },
     /// One publisher, 1,000 subjects and sizes of 8 to 200 bytes scrambled; one subscriber on a wildcard.
     Mix,
-    /// A requester and a responder, one request in flight.
-    Request { payload_bytes: usize },
+    /// A requester and a responder, one request in flight; either sleeps until something comes, or polls its socket.
+    Request { payload_bytes: usize, polls: bool },
     /// One publisher, one subscriber, on the same or on different shards.
     Shards { cross: bool, payload_bytes: usize },
     /// Accounts: publishers, each with a subscriber at the end of this road.
@@ -139,11 +139,12 @@ pub const ROWS: &[Row] = rows! {
     "2cores-cross-16" "1 → 1, 16 B, two cores, from shard to shard" TwoCores Work::Shards { cross: true, payload_bytes: 16 } => [];
     "2cores-same-1024" "1 → 1, 1 KiB, two cores, within one shard" TwoCores Work::Shards { cross: false, payload_bytes: 1024 } => [];
     "2cores-cross-1024" "1 → 1, 1 KiB, two cores, from shard to shard" TwoCores Work::Shards { cross: true, payload_bytes: 1024 } => [];
-    "request-together" "request/reply, 16 B, server and client on one core" Together Work::Request { payload_bytes: 16 }
+    "request-together" "request/reply, 16 B, server and client on one core" Together Work::Request { payload_bytes: 16, polls: false }
         => [Ratio(P50, 1.5), Ratio(Cpu, 1.8)];
-    "request-apart" "request/reply, 16 B, across cores, gannet spinning" ApartSpinning Work::Request { payload_bytes: 16 }
+    "request-apart" "request/reply, 16 B, across cores, gannet spinning" ApartSpinning Work::Request { payload_bytes: 16, polls: false }
         => [Ratio(P50, 2.5)];
-    "request-sleeping" "request/reply, 16 B, across cores, gannet's default" Apart Work::Request { payload_bytes: 16 } => [];
+    "request-polling" "the same, and the client polls its sockets" ApartSpinning Work::Request { payload_bytes: 16, polls: true } => [];
+    "request-sleeping" "request/reply, 16 B, across cores, gannet's default" Apart Work::Request { payload_bytes: 16, polls: false } => [];
     "accounts-inside-16" "1 → 1 inside one of several accounts, 16 B" Apart Work::Accounts { road: Road::Inside, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];
     "accounts-inside-1024" "1 → 1 inside one of several accounts, 1 KiB" Apart Work::Accounts { road: Road::Inside, payload_bytes: 1024 } => [];
     "accounts-stream-16" "1 → 1 across a stream import, 16 B" Apart Work::Accounts { road: Road::Stream, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];

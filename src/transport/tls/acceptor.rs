@@ -8,7 +8,7 @@ use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
     WebPkiClientVerifier,
@@ -65,6 +65,9 @@ pub enum Problem {
 pub struct Acceptor {
     config: Arc<ServerConfig>,
     pinned: Vec<[u8; 32]>,
+    /// Who signs clients' certificates: as verification takes them, and as they were written, in the same order.
+    anchors: Vec<TrustAnchor<'static>>,
+    authorities: Vec<CertificateDer<'static>>,
 }
 
 impl fmt::Debug for Acceptor {
@@ -85,10 +88,14 @@ impl Acceptor {
         let builder = ServerConfig::builder_with_details(Arc::clone(&provider), options.clock)
             .with_protocol_versions(&versions(&provider, options.only_13))
             .map_err(other)?;
+        let authorities = options.authorities.clone().unwrap_or_default();
+        let mut anchors = Vec::new();
         let builder = match options.authorities {
             None => builder.with_no_client_auth(),
             Some(authorities) => {
-                let roots = Arc::new(roots(authorities)?);
+                let roots = roots(authorities)?;
+                anchors.clone_from(&roots.roots);
+                let roots = Arc::new(roots);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 let verifier = verifier.build();
                 let verifier = verifier.map_err(|error| Problem::Authorities(error.to_string()))?;
@@ -103,7 +110,19 @@ impl Acceptor {
         Ok(Acceptor {
             config: Arc::new(config),
             pinned: options.pinned.to_vec(),
+            anchors,
+            authorities,
         })
+    }
+
+    /// Who signs clients' certificates.
+    pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    /// The certificate of the anchor of this number.
+    pub(super) fn authority(&self, number: usize) -> &CertificateDer<'static> {
+        &self.authorities[number]
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {

@@ -6,6 +6,7 @@ pub mod certificate;
 #[cfg(test)]
 #[path = "../../../tests/differential/pki.rs"]
 mod pki;
+pub mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use rustls::{CipherSuite, ProtocolVersion};
 
 pub use acceptor::Acceptor;
 use certificate::PeerCertificate;
+pub use shown::Shown;
 
 /// The first byte of whatever a TLS client says first: a handshake record.
 pub const HANDSHAKE: u8 = 0x16;
@@ -329,7 +331,13 @@ impl Codec {
         len
     }
 
-    /// Version and cipher suite, for the log.
+    /// What the handshake with this acceptor came to, for a service that decides about the client.
+    pub fn shown(&self, acceptor: &Arc<Acceptor>) -> Shown {
+        let presented = self.connection.peer_certificates();
+        Shown::new(self.agreed(), presented.unwrap_or_default(), acceptor)
+    }
+
+    /// Version and cipher suite.
     pub fn agreed(&self) -> (&'static str, &'static str) {
         let version = match self.connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "1.2",
