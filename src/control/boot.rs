@@ -141,7 +141,17 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         ends.iter()
             .all(|end| wake_in.send(Wake::ShardEnded(end)).is_ok())
     });
-    let outcome = wait(&wakes, logger, &mut reloader);
+    let outcome = std::thread::scope(|scope| {
+        // A thread of its own: the main thread's priority is shown as that of the whole process.
+        let control = std::thread::Builder::new().name("control".into());
+        let reloader = &mut reloader;
+        let control = control.spawn_scoped(scope, move || {
+            process::give_way();
+            wait(&wakes, logger, reloader)
+        });
+        let control = control.map_err(|error| format!("cannot start the control thread: {error}"));
+        control?.join().expect("the control thread does not panic")
+    });
     for line in lines.iter() {
         line.tell(ToShard::Stop);
     }

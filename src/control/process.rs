@@ -3,6 +3,7 @@
 
 mod cores;
 mod files;
+mod priority;
 
 use nkeys::{KeyPair, XKey};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::proto::handshake::Info;
 pub use cores::{UsableCores, pin};
 pub use files::{PortsFile, client_urls, interface_addresses, write_pid_file};
+pub use priority::{give_way, only_when_idle};
 
 /// Raises the soft limit on open files to the hard one, as the Go runtime does for the oracle.
 /// Returns the limit in force then; `None` is no limit.

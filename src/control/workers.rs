@@ -5,14 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use jiff::Timestamp;
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
 
 use super::accounts::{self, Waiting};
 use super::callout::{Callouts, Question};
 use super::fair::Fair;
+use super::process;
 use crate::auth::Elsewhere;
 use crate::shard::ring::handles::Waker;
 use crate::shard::{Job, Task, ToShard};
@@ -36,10 +33,6 @@ impl ShardLine {
         hears
     }
 }
-
-/// Niceness of the first worker: established traffic comes first on a full core, but logins go on. The other workers
-/// run only where a core is idle.
-const FIRST_WORKER_NICE: i32 = 10;
 
 /// Starts workers that take jobs until every sender has gone.
 pub fn start(
@@ -66,18 +59,11 @@ pub fn start(
     Ok(())
 }
 
+/// One goes on on a full machine, so that logins do; the others run only where a core is idle.
 fn give_way(number: usize) {
-    let lowered = if number == 0 {
-        rustix::process::nice(FIRST_WORKER_NICE)
-            .map(drop)
-            .map_err(|error| error.to_string())
-    } else {
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
-            .map_err(|error| format!("{error:?}"))
-    };
-    if let Err(error) = lowered {
-        log::debug!("worker {number} keeps the usual priority: {error}");
+    match number {
+        0 => process::give_way(),
+        _ => process::only_when_idle(),
     }
 }
 
