@@ -68,6 +68,7 @@ pub struct Flags {
     client_advertise: Option<String>,
     pid_file: Option<String>,
     ports_file_dir: Option<String>,
+    store_dir: Option<String>,
     user: Option<String>,
     password: Option<Secret>,
     token: Option<Secret>,
@@ -178,6 +179,7 @@ impl Flags {
         set_text(&mut config.client_advertise, &self.client_advertise);
         set_path(&mut config.pid_file, &self.pid_file);
         set_path(&mut config.ports_file_dir, &self.ports_file_dir);
+        set_path(&mut config.store_dir, &self.store_dir);
         set_text(&mut config.authorization.user, &self.user);
         set_secret(&mut config.authorization.password, &self.password);
         set_secret(&mut config.authorization.token, &self.token);

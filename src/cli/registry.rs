@@ -284,6 +284,14 @@ pub static REGISTRY: &[Flag] = &[
         default: "",
     },
     Flag {
+        names: &["-sd", "--store_dir"],
+        value: "dir",
+        effect: Effect::Text(|f, text| put(&mut f.store_dir, text)),
+        group: Group::Server,
+        help: "JetStream's directory; without JetStream it has no effect",
+        default: "",
+    },
+    Flag {
         names: &["--shards"],
         value: "number",
         effect: Effect::Text(|f, text| match super::scan::number_of(text)? {
@@ -518,7 +526,6 @@ pub static REGISTRY: &[Flag] = &[
     later_switch(&["-s", "--syslog"], "Log to syslog"),
     later_text(&["-r", "--remote_syslog"], "addr", "Log to a remote syslog"),
     later_switch(&["-js", "--jetstream"], "JetStream"),
-    later_text(&["-sd", "--store_dir"], "dir", "JetStream's directory"),
     later_text(&["--routes"], "urls", "Routes to connect to"),
     later_text(
         &["--cluster", "--cluster_listen"],

@@ -47,6 +47,7 @@ pub fn diff(old: &Config, new: &Config) -> Result<ReloadPlan, Vec<ConfigError>> 
         log: _,
         pid_file: _,
         ports_file_dir: _,
+        store_dir: _,
         shards: _,
         places: _,
     } = old;

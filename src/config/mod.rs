@@ -119,6 +119,8 @@ pub struct Config {
     pub pid_file: Option<PathBuf>,
     /// Directory for `gannet_PID.ports`.
     pub ports_file_dir: Option<PathBuf>,
+    /// Where streams would be kept. It has no effect as long as JetStream is off, in the oracle as well.
+    pub store_dir: Option<PathBuf>,
     /// `disable_sublist_cache`/`no_sublist_cache` style knobs do not exist in gannet; shards do.
     pub shards: Shards,
     /// Where the settings were written, for errors found after the file has been read.
@@ -389,6 +391,7 @@ impl Default for Config {
             log: Logging::default(),
             pid_file: None,
             ports_file_dir: None,
+            store_dir: None,
             shards: Shards::default(),
             places: Places::default(),
         }

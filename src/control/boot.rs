@@ -81,6 +81,9 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     for warning in &ready.warnings {
         log::warn!("{warning}");
     }
+    if config.store_dir.is_some() {
+        log::warn!("store_dir has no effect: there is no JetStream in gannet yet");
+    }
     process::raise_open_files();
     if let Some(path) = &config.pid_file {
         process::write_pid_file(path, std::process::id())?;

@@ -8,5 +8,6 @@ mod denials;
 mod reload;
 mod requests;
 mod resident;
+mod restart;
 mod server;
 mod stalls;

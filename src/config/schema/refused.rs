@@ -28,8 +28,6 @@ pub(super) const LATER: &[&str] = &[
     "remote_syslog",
     "server_metadata",
     "server_tags",
-    "store_dir",
-    "storedir",
     "syslog",
     "trace_headers",
     "websocket",

@@ -100,6 +100,9 @@ const SETTINGS: &[Setting] = &[
     (&["resolver_preload"], operators::preload),
     (&["resolver_tls"], resolver_tls::read),
     (&["server_name"], server_name),
+    (&["store_dir", "storedir"], |s, f| {
+        set_text(s, f, |s, v| s.config.store_dir = v.map(Into::into));
+    }),
     (&["system_account", "system"], accounts::system_account),
     (&["tls"], tls::read),
     (&["trace"], |s, f| {

@@ -55,6 +55,22 @@ impl Listeners {
         self.all.iter().any(|l| l.fd == fd)
     }
 
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        !self.all.is_empty()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The one of this number, unless it rests.
+    pub(super) fn awake(&self, at: usize) -> Option<RawFd> {
+        let listener = self.all.get(at)?;
+        listener.paused_until.is_none().then_some(listener.fd)
+    }
+
     /// Lets one rest from now on.
     pub(super) fn pause(&mut self, fd: RawFd) {
         if let Some(listener) = self.all.iter_mut().find(|l| l.fd == fd) {

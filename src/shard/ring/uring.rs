@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
+use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
 
 use self::buffers::ReceiveBuffers;
@@ -32,11 +33,12 @@ use crate::broker::outbox::Chunk;
 mod buffers;
 pub mod setup;
 
-/// `user_data` that is no key of the slab: a peer's message, the eventfd's poll, a cancel, a failed
+/// `user_data` that is no key of the slab: a peer's message, the polls of the eventfd and of the listeners, a cancel, a failed
 /// message to the peer in the low bits.
 const WOKEN: u64 = u64::MAX;
 const WAKER_POLL: u64 = u64::MAX - 1;
 const CANCEL: u64 = u64::MAX - 2;
+const DOORS_POLL: u64 = u64::MAX - 3;
 const WAKE_FAILED: u64 = 1 << 63;
 
 /// `io_uring_enter` flags of linux/io_uring.h.
@@ -59,12 +61,15 @@ pub struct UringRing {
     waker: Waker,
     peers: Vec<PeerHandle>,
     listeners: Listeners,
+    /// An epoll instance that has the listeners that do not rest. The ring polls it instead of them: what a ring polls it
+    /// holds, and the kernel ends the rings of a killed process some milliseconds after the process. Until then a port that
+    /// a ring holds would be in use.
+    doors: OwnedFd,
+    doors_armed: bool,
     /// By descriptor: key of the receive, plus one; 0 is none.
     receives: Vec<u32>,
     /// Receives out of the kernel until a buffer is free, those that got nothing at all first.
     starved: VecDeque<usize>,
-    /// Listeners whose accept has ended and wants to be submitted again.
-    unarmed: Vec<RawFd>,
     waker_armed: bool,
     /// Shut down and closed as soon as all that was queued before is submitted.
     closing: Vec<RawFd>,
@@ -79,7 +84,6 @@ pub struct UringRing {
 /// What is in the kernel, or about to be.
 #[derive(Debug)]
 enum Operation {
-    Accept { listener: RawFd },
     Receive(Receive),
     Send { conn: Token, chunk: Chunk },
 }
@@ -136,9 +140,10 @@ impl UringRing {
             waker,
             peers: Vec::new(),
             listeners: Listeners::default(),
+            doors: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?,
+            doors_armed: false,
             receives: Vec::new(),
             starved: VecDeque::new(),
-            unarmed: Vec::new(),
             waker_armed: false,
             closing: Vec::new(),
             backlog: VecDeque::new(),
@@ -174,25 +179,13 @@ impl UringRing {
 impl Ring for UringRing {
     fn accept(&mut self, listener: RawFd) {
         self.listeners.add(listener);
-        self.arm_accept(listener);
+        self.watch_listener(listener);
     }
 
     fn accept_stop(&mut self, listener: RawFd) {
-        self.listeners.remove(listener);
-        self.unarmed.retain(|fd| *fd != listener);
-        let is_it =
-            |o: &Operation| matches!(o, Operation::Accept { listener: l } if *l == listener);
-        let keys = self
-            .operations
-            .iter()
-            .filter(|(_, o)| is_it(o))
-            .map(|(key, _)| key);
-        for key in keys.collect::<Vec<_>>() {
-            self.cancel(key);
+        if self.listeners.remove(listener) {
+            let _ = epoll::delete(&self.doors, borrow(listener));
         }
-        // The caller may close the listener now, so nothing that names it may stay queued. What the
-        // kernel refuses now it refuses to the next turn too, which reports it.
-        let _ = self.submit();
     }
 
     fn receive(&mut self, conn: Token, fd: RawFd) {
@@ -411,10 +404,12 @@ impl UringRing {
 impl UringRing {
     fn arm_again(&mut self) {
         while let Some(listener) = self.listeners.due(Instant::now) {
-            self.unarmed.push(listener);
+            self.watch_listener(listener);
         }
-        while let Some(listener) = self.unarmed.pop() {
-            self.arm_accept(listener);
+        if self.listeners.any() && !mem::replace(&mut self.doors_armed, true) {
+            let fd = Fd(self.doors.as_raw_fd());
+            let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).build();
+            self.push(entry.user_data(DOORS_POLL));
         }
         if !mem::replace(&mut self.waker_armed, true) {
             let fd = Fd(self.waker.fd().as_raw_fd());
@@ -429,10 +424,12 @@ impl UringRing {
         }
     }
 
-    fn arm_accept(&mut self, listener: RawFd) {
-        let key = self.operations.insert(Operation::Accept { listener });
-        let entry = opcode::PollAdd::new(Fd(listener), libc::POLLIN as u32).build();
-        self.push(entry.user_data(key as u64));
+    fn watch_listener(&mut self, listener: RawFd) {
+        let data = EventData::new_u64(listener as u64);
+        if let Err(error) = epoll::add(&self.doors, borrow(listener), data, EventFlags::IN) {
+            self.listeners.pause(listener);
+            self.ready.push(Event::AcceptFailed(error.into()));
+        }
     }
 
     fn begin_receive(&mut self, conn: Token, fd: RawFd) {
@@ -495,6 +492,10 @@ impl UringRing {
                     woken |= result > 0;
                     self.waker_armed = cqueue::more(flags);
                 }
+                DOORS_POLL => {
+                    self.doors_armed = false;
+                    self.accept_some(result, events);
+                }
                 CANCEL => {} // Nothing left to cancel: its last completion comes, or has come.
                 failed if failed & WAKE_FAILED != 0 => {
                     // The peer's ring is gone or will not take it: the way that always works.
@@ -521,11 +522,6 @@ impl UringRing {
                     chunk,
                     result,
                 });
-            }
-            Operation::Accept { listener } => {
-                let listener = *listener;
-                self.operations.remove(key);
-                self.handle_accept(listener, result, events);
             }
         }
     }
@@ -588,15 +584,19 @@ impl UringRing {
 
     /// Connections wait. The kernel would take all of them in one go, however many there are: it is only asked whether
     /// there are any.
-    fn handle_accept(&mut self, listener: RawFd, result: i32, events: &mut Vec<Event>) {
-        if !self.listeners.has(listener) {
+    fn accept_some(&mut self, result: i32, events: &mut Vec<Event>) {
+        if result == -libc::ECANCELED {
             return;
         }
         if result < 0 {
             events.push(Event::AcceptFailed(io::Error::from_raw_os_error(-result)));
         }
-        if result < 0 || !accept_some(&mut self.listeners, listener, events) {
-            self.unarmed.push(listener);
+        for at in 0..self.listeners.len() {
+            if let Some(listener) = self.listeners.awake(at)
+                && accept_some(&mut self.listeners, listener, events)
+            {
+                let _ = epoll::delete(&self.doors, borrow(listener));
+            }
         }
     }
 }
@@ -660,7 +660,7 @@ impl UringRing {
             }
             let in_kernel =
                 |(_, o): (usize, &Operation)| !matches!(o, Operation::Receive(r) if !r.armed);
-            if !self.waker_armed && !self.operations.iter().any(in_kernel) {
+            if !self.waker_armed && !self.doors_armed && !self.operations.iter().any(in_kernel) {
                 return Ok(());
             }
         }

@@ -1,0 +1,106 @@
+//! The least that a request and its reply take through anything that stands between two sockets: a relay that spins on both
+//! and copies bytes, without a protocol. What a broker takes beyond it is the broker's; the rest is the kernel's and the
+//! client's. The client is that of `gannet bench compare --rows request`: one thread for both ends, on core 1; the relay is
+//! on core 0.
+//!
+//! `cargo bench --bench floor` prints p50 and p99 in µs, for a client that sleeps until something comes and for one that
+//! polls.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gannet::bench::{Latency, histogram, record};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+const RELAY_CORE: usize = 0;
+const CLIENT_CORE: usize = 1;
+const MEASURED: Duration = Duration::from_secs(2);
+
+/// As long as a request with 16 bytes in the protocol; the reply is not much shorter.
+const MESSAGE: [u8; 48] = [b'x'; 48];
+
+fn main() {
+    for polls in [false, true] {
+        let latency = measure(polls).expect("sockets on the loopback");
+        let client = if polls { "polls" } else { "sleeps" };
+        println!(
+            "a relay, and a client that {client}: p50 {:.1} µs, p99 {:.1} µs",
+            latency.p50 / 1000.0,
+            latency.p99 / 1000.0
+        );
+    }
+}
+
+fn measure(polls: bool) -> std::io::Result<Latency> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut requester = connect(&listener)?;
+    let mut responder = connect(&listener)?;
+    let relayed = [requester.1, responder.1];
+    let relay = thread::spawn(move || relay(relayed));
+    on_core(CLIENT_CORE);
+    requester.0.set_nonblocking(polls)?;
+    responder.0.set_nonblocking(polls)?;
+    let mut latencies = histogram();
+    let end = Instant::now() + MEASURED;
+    loop {
+        let started = Instant::now();
+        if started >= end {
+            break;
+        }
+        requester.0.write_all(&MESSAGE)?;
+        hear(&mut responder.0)?;
+        responder.0.write_all(&MESSAGE)?;
+        hear(&mut requester.0)?;
+        record(&mut latencies, started.elapsed());
+    }
+    drop((requester.0, responder.0));
+    relay.join().expect("the relay ends with its sockets")?;
+    Ok(Latency::of(&latencies))
+}
+
+/// A client's socket, and the relay's end of it.
+fn connect(listener: &TcpListener) -> std::io::Result<(TcpStream, TcpStream)> {
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let (relayed, _) = listener.accept()?;
+    client.set_nodelay(true)?;
+    relayed.set_nodelay(true)?;
+    relayed.set_nonblocking(true)?;
+    Ok((client, relayed))
+}
+
+/// Waits for one message.
+fn hear(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut heard = 0;
+    let mut bytes = [0; 4096];
+    while heard < MESSAGE.len() {
+        match stream.read(&mut bytes) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => heard += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Copies what comes from either to the other, until one ends.
+fn relay([mut one, mut other]: [TcpStream; 2]) -> std::io::Result<()> {
+    on_core(RELAY_CORE);
+    let mut bytes = [0; 4096];
+    let mut copy = |from: &mut TcpStream, to: &mut TcpStream| match from.read(&mut bytes) {
+        Ok(0) => Ok(false),
+        Ok(count) => to.write_all(&bytes[..count]).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    };
+    while copy(&mut one, &mut other)? && copy(&mut other, &mut one)? {}
+    Ok(())
+}
+
+fn on_core(core: usize) {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).expect("two cores");
+}
