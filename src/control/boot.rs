@@ -144,17 +144,7 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         ends.iter()
             .all(|end| wake_in.send(Wake::ShardEnded(end)).is_ok())
     });
-    let outcome = std::thread::scope(|scope| {
-        // A thread of its own: the main thread's priority is shown as that of the whole process.
-        let control = std::thread::Builder::new().name("control".into());
-        let reloader = &mut reloader;
-        let control = control.spawn_scoped(scope, move || {
-            process::give_way();
-            wait(&wakes, logger, reloader)
-        });
-        let control = control.map_err(|error| format!("cannot start the control thread: {error}"));
-        control?.join().expect("the control thread does not panic")
-    });
+    let outcome = control(wakes, logger, &mut reloader);
     for line in lines.iter() {
         line.tell(ToShard::Stop);
     }
@@ -170,24 +160,41 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     outcome
 }
 
+/// Waits on a thread that gives way to the shards: reloads and new accounts are compiled beside them. Not on the main thread,
+/// whose priority is shown as that of the whole process.
+fn control(wakes: Receiver<Wake>, logger: &Logger, reloader: &mut Reloader) -> Result<(), String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("control".into());
+        let thread = thread.spawn_scoped(scope, move || {
+            process::give_way();
+            wait(&wakes, logger, reloader)
+        });
+        let thread = thread.map_err(|error| format!("cannot start the control thread: {error}"))?;
+        thread.join().expect("the control thread does not panic")
+    })
+}
+
+/// The next thing to do. What has come already is taken together: accounts are compiled once for all of it.
+fn next(wakes: &Receiver<Wake>, reloader: &mut Reloader) -> Result<Wake, RecvTimeoutError> {
+    match wakes.try_recv() {
+        Ok(wake) if !reloader.accounts_are_due() => Ok(wake),
+        taken => {
+            reloader.accounts_go_on();
+            taken.or_else(|_| wakes.recv_timeout(reloader.rest()))
+        }
+    }
+}
+
 /// Waits for the order to stop, or for a shard that fails.
 fn wait(wakes: &Receiver<Wake>, logger: &Logger, reloader: &mut Reloader) -> Result<(), String> {
     loop {
-        // What has come already is taken together: accounts are compiled once for all of it.
-        let wake = match wakes.try_recv() {
-            Ok(wake) if !reloader.accounts_are_due() => wake,
-            taken => {
-                reloader.accounts_go_on();
-                let next = taken.or_else(|_| wakes.recv_timeout(reloader.rest()));
-                match next {
-                    Ok(wake) => wake,
-                    Err(RecvTimeoutError::Timeout) => {
-                        reloader.on_time();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                }
+        let wake = match next(wakes, reloader) {
+            Ok(wake) => wake,
+            Err(RecvTimeoutError::Timeout) => {
+                reloader.on_time();
+                continue;
             }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
         match wake {
             Wake::Accounts(event) => reloader.accounts_hear(event),
