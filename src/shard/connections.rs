@@ -50,8 +50,8 @@ pub struct Connection {
     pub receiving: Receiving,
     /// Why it takes no input, if it takes none.
     pub parked: Option<Parked>,
-    /// A subscriber it feeds is far behind and has not caught up: one piece at a time.
-    pub held: bool,
+    /// How many subscribers it feeds are far behind and have not caught up: one piece at a time until none is.
+    pub holders: u32,
     /// It is to be closed once its outbox is empty, or at the time given.
     pub closing: Option<(CloseReason, u64)>,
     /// The time the timers hold for it.
@@ -91,7 +91,7 @@ impl Connection {
             client,
             receiving: Receiving::Off,
             parked: None,
-            held: false,
+            holders: 0,
             closing: None,
             timer_ms: u64::MAX,
             secure: None,

@@ -96,7 +96,7 @@ impl<R: Ring> Shard<R> {
         mesh.push_large(broker.batches(), |shard| ring.wake(shard));
         match flow {
             Flow::Continue if self.mesh.is_clear() => {
-                if self.connections.get(conn).held {
+                if self.connections.get(conn).holders > 0 {
                     self.park_held(conn);
                 }
             }
@@ -149,6 +149,21 @@ impl<R: Ring> Shard<R> {
     fn park_held(&mut self, conn: ConnId) {
         let until_ms = self.context.now_ms + HOLD_MS_MAX;
         self.park(conn, Parked::Held { until_ms });
+    }
+
+    /// A session that waited for room in the mesh goes on, or waits on where a subscriber holds it back: a shard that
+    /// takes what comes slowly does not shorten that.
+    pub(super) fn mesh_has_room(&mut self, token: Token) {
+        let Some(conn) = self.connections.find(token) else {
+            return;
+        };
+        let connection = self.connections.get(conn);
+        if connection.holders > 0 && matches!(connection.parked, Some(Parked::Mesh)) {
+            self.park_held(conn);
+            self.schedule(conn);
+        } else {
+            self.unpark(token);
+        }
     }
 
     /// Lets a parked session go on: first with what it had to stash, then with its socket.
@@ -301,22 +316,22 @@ impl<R: Ring> Shard<R> {
             return;
         };
         let connection = self.connections.get(conn);
-        connection.held = true;
+        connection.holders += 1;
         if connection.parked.is_none() {
             self.park_held(conn);
             self.schedule(conn);
         }
     }
 
-    /// It has caught up, or was cut.
+    /// One of those has caught up, or was cut.
     fn release(&mut self, origin: Origin) {
         let token = self.token_of(origin);
         let Some(conn) = self.connections.find(token) else {
             return;
         };
         let connection = self.connections.get(conn);
-        connection.held = false;
-        if matches!(connection.parked, Some(Parked::Held { .. })) {
+        connection.holders -= 1;
+        if connection.holders == 0 && matches!(connection.parked, Some(Parked::Held { .. })) {
             self.unpark(token);
         }
     }

@@ -299,7 +299,7 @@ impl<R: Ring> Shard<R> {
             .push(self.broker.batches(), |shard| self.ring.wake(shard));
         if clear && !self.awaiting_mesh.is_empty() {
             for token in std::mem::take(&mut self.awaiting_mesh) {
-                self.unpark(token);
+                self.mesh_has_room(token);
                 self.obey();
             }
             self.publish_events();

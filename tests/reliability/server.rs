@@ -140,6 +140,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("what the server logged:\n{}", self.log());
+        }
     }
 }
 

@@ -61,8 +61,45 @@ fn slow_readers_on_both_shards_get_everything() {
     read_slowly(&server, publisher, readers);
 }
 
+/// The other shard, where each message goes to many, takes what comes more slowly than the publisher writes: who is
+/// held back for the sake of a reader on his own shard stays held back meanwhile.
+#[test]
+fn a_pausing_reader_beside_a_busy_shard_gets_everything() {
+    const MESSAGES: u64 = 64_000;
+    const FAR: usize = 10;
+    const PAUSE: Duration = Duration::from_millis(250);
+    let server = Server::with_config("max_pending: 16MB\n");
+    // Connections go to the shards by turns.
+    let publisher = Client::connect(&server);
+    let mut far = vec![subscriber(&server, "steady")];
+    let mut near = subscriber(&server, "steady");
+    let idle: Vec<Client> = (1..FAR)
+        .map(|_| {
+            far.push(subscriber(&server, "steady"));
+            Client::connect(&server)
+        })
+        .collect();
+    thread::scope(|scope| {
+        for reader in far {
+            scope.spawn(move || expect_all(reader, MESSAGES));
+        }
+        scope.spawn(move || {
+            for expected in 0..MESSAGES {
+                if expected % 16_000 == 8_000 {
+                    thread::sleep(PAUSE);
+                }
+                assert_eq!(near.message().number(), expected);
+            }
+        });
+        write_flat_out(publisher, MESSAGES);
+    });
+    drop(idle);
+    let log = server.log();
+    assert!(!log.contains("Slow Consumer"), "{log}");
+}
+
 /// The publisher writes as fast as it can; the readers take 64 KiB, rest, take 64 KiB.
-fn read_slowly(server: &Server, mut publisher: Client, readers: Vec<Client>) {
+fn read_slowly(server: &Server, publisher: Client, readers: Vec<Client>) {
     const MESSAGES: u64 = 96_000;
     const REST: Duration = Duration::from_millis(1);
     thread::scope(|scope| {
@@ -72,19 +109,24 @@ fn read_slowly(server: &Server, mut publisher: Client, readers: Vec<Client>) {
             reader.rest_between_reads(REST);
             scope.spawn(move || expect_all(reader, MESSAGES));
         }
-        let mut frames = String::new();
-        for n in 0..MESSAGES {
-            frames.push_str(&frame("steady", n));
-            if frames.len() >= 256 * 1024 {
-                publisher.send(frames.as_bytes());
-                frames.clear();
-            }
-        }
-        publisher.send(frames.as_bytes());
-        publisher.barrier();
+        write_flat_out(publisher, MESSAGES);
     });
     let log = server.log();
     assert!(!log.contains("Slow Consumer"), "{log}");
+}
+
+/// Publishes with large writes, as fast as the server takes it.
+fn write_flat_out(mut publisher: Client, messages: u64) {
+    let mut frames = String::new();
+    for n in 0..messages {
+        frames.push_str(&frame("steady", n));
+        if frames.len() >= 256 * 1024 {
+            publisher.send(frames.as_bytes());
+            frames.clear();
+        }
+    }
+    publisher.send(frames.as_bytes());
+    publisher.barrier();
 }
 
 fn subscriber(server: &Server, subject: &str) -> Client {
