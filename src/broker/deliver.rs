@@ -5,7 +5,6 @@ use std::io::IoSlice;
 use super::Broker;
 use super::effect::{CloseReason, ConnId, Effect, Origin, Outlet, Record};
 use super::matching::{Group, Match, Target};
-use super::outbox::Prefix;
 use super::run::{Message, Run};
 
 /// From so many bytes on a payload is sent from where it is: a system call of its own costs less than the copy
@@ -119,8 +118,8 @@ impl Broker {
             } else {
                 peer.outbox.push_run(&mut self.pool, prefix, &one);
             }
-            if let Some(label) = &peer.traced {
-                trace_delivery(label, prefix, &one, strip);
+            if let Some(traced) = &peer.traced {
+                traced.delivered(prefix, &one, strip);
             }
             let bytes = message.body_len() as u64
                 - if strip {
@@ -276,21 +275,5 @@ impl Broker {
             let target = &group.local[(start + step) % count];
             self.deliver_to(found, target, one, bytes, origin, out)
         })
-    }
-}
-
-/// `-V`: a delivery as it goes out, without its payload.
-#[cold]
-fn trace_delivery(label: &str, prefix: Prefix<'_>, one: &Run<'_>, strip: bool) {
-    let message = &one.messages[0];
-    let start = String::from_utf8_lossy(&prefix.bytes[..prefix.len]);
-    if strip {
-        let reply = String::from_utf8_lossy(one.reply(message));
-        let space = if reply.is_empty() { "" } else { " " };
-        let len = one.payload_crlf(message).len() - 2;
-        log::trace!("{label} - ->> [{start}{reply}{space}{len}]");
-    } else {
-        let line = &one.bytes[message.tail as usize..message.body as usize - 2];
-        log::trace!("{label} - ->> [{start}{}]", String::from_utf8_lossy(line));
     }
 }

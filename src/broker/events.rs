@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::account::{AccountId, Space};
+use crate::config::Labels;
 use crate::proto::handshake::COMPATIBLE_VERSION;
 
 use super::Broker;
@@ -31,6 +32,8 @@ pub struct NodeName {
     pub id: Arc<str>,
     /// Unix time of the loop's start, ms.
     pub start_unix_ms: i64,
+    /// What the operator says of it.
+    pub labels: Arc<Labels>,
 }
 
 /// The node in events, with the oracle's keys in its order.
@@ -40,6 +43,8 @@ pub(super) struct Server<'a> {
     host: &'a str,
     id: &'a str,
     ver: &'static str,
+    #[serde(flatten)]
+    labels: &'a Labels,
     jetstream: bool,
     flags: u64,
     seq: u64,
@@ -77,6 +82,11 @@ impl Broker {
     /// Tells the core who it is part of, in what it publishes itself.
     pub fn introduce(&mut self, node: NodeName) {
         self.events.node = node;
+    }
+
+    /// What the operator says of the server has changed.
+    pub fn set_labels(&mut self, labels: Arc<Labels>) {
+        self.events.node.labels = labels;
     }
 
     /// The name of the server.
@@ -134,6 +144,7 @@ impl Broker {
             host: &node.host,
             id: &node.id,
             ver: COMPATIBLE_VERSION,
+            labels: &node.labels,
             jetstream: false,
             flags: 0,
             seq: self.events.count * shards + u64::from(self.place.index),

@@ -22,6 +22,7 @@ pub mod peer;
 pub mod publish;
 pub mod run;
 mod services;
+pub mod shown;
 mod spell;
 pub mod subscribe;
 pub mod trace;
@@ -47,6 +48,7 @@ use interest::{Interest, SHARDS_MAX, Sub, SubId};
 use matching::MatchCache;
 use outbox::{Chunk, ChunkPool};
 use peer::{Peer, Traffic};
+use shown::Traced;
 use trace::Traces;
 use who::Introductions;
 
@@ -397,8 +399,8 @@ impl Broker {
         }
     }
 
-    /// What the log calls a connection, while operations are traced.
-    pub fn set_traced(&mut self, conn: ConnId, traced: Option<Box<str>>) {
+    /// How the log shows what a connection hears, while operations are traced.
+    pub fn set_traced(&mut self, conn: ConnId, traced: Option<Box<Traced>>) {
         self.peer(conn).traced = traced;
         self.matches_void(conn);
     }

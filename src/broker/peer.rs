@@ -10,6 +10,7 @@ use crate::auth::{Permissions, ResponseTracker};
 use super::effect::Origin;
 use super::interest::SubId;
 use super::outbox::Outbox;
+use super::shown::Traced;
 use super::who::Who;
 
 /// Messages and bytes of one direction.
@@ -61,8 +62,8 @@ pub struct Peer {
     pub permissions: Option<Arc<Permissions>>,
     /// Replies it may publish to because it was asked (`allow_responses`).
     pub responses: Option<Box<ResponseTracker>>,
-    /// What the log calls it, while operations are traced.
-    pub traced: Option<Box<str>>,
+    /// How the log shows what it hears, while operations are traced.
+    pub traced: Option<Box<Traced>>,
     /// Publishers held back until its outbox is shorter.
     pub waiting: Vec<Origin>,
     /// From the client.

@@ -120,6 +120,9 @@ impl Broker {
         if let Ok(entry) = peer.subs.find_entry(hash, |known| *known == id) {
             entry.remove();
         }
+        if let Some(traced) = &peer.traced {
+            traced.subscription_ended(self.subs[id as usize].sid.bytes());
+        }
         let account = peer.account;
         self.drop_sub(account, id);
     }
@@ -130,6 +133,11 @@ impl Broker {
             return;
         };
         let account = peer.account;
+        if let Some(traced) = &peer.traced {
+            for id in &peer.subs {
+                traced.subscription_ended(self.subs[*id as usize].sid.bytes());
+            }
+        }
         for id in std::mem::take(&mut peer.subs) {
             self.drop_sub(account, id);
         }

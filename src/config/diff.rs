@@ -34,6 +34,7 @@ pub fn diff(old: &Config, new: &Config) -> Result<ReloadPlan, Vec<ConfigError>> 
         host: _,
         port: _,
         server_name: _,
+        labels: _,
         client_advertise: _,
         limits: _,
         authorization: _,
@@ -277,11 +278,18 @@ fn plan(old: &Config, new: &Config) -> ReloadPlan {
     }
     let flag = |is: fn(&Logging) -> bool| move |c: &Config| is(&c.log);
     told.value("trace", flag(|log| log.trace));
+    told.value("trace_headers", flag(|log| log.trace_headers));
     told.value("debug", flag(|log| log.debug));
     told.value("trace_verbose", flag(|log| log.trace_verbose));
     told.value("logtime", flag(|log| log.time));
     told.value("logtime_utc", flag(|log| log.utc));
     told.value("max_connections", |c| c.limits.connections_max);
+    if old.labels.tags != new.labels.tags {
+        told.lines.push("Reloaded: tags".to_owned());
+    }
+    if old.labels.metadata != new.labels.metadata {
+        told.lines.push("Reloaded: metadata".to_owned());
+    }
     told.tls();
     told.authorization();
     told.limits();

@@ -11,6 +11,7 @@ pub mod diff;
 mod digest;
 mod duration;
 mod host_port;
+mod labels;
 mod lexer;
 mod lint;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use accounts::{
     Account, AccountLimits, Destination, Export, ExportKind, Import, Latency, Mapping,
     ResponseType, Sampling, Service, TraceDestination,
 };
+pub use labels::Labels;
 pub use lint::lint;
 pub use load::{ConfigError, Loaded, load, load_with};
 pub use operators::{
@@ -92,6 +94,8 @@ pub struct Config {
     pub port: i32,
     /// `server_name`; the server's id when absent.
     pub server_name: Option<String>,
+    /// `server_tags` and `server_metadata`.
+    pub labels: Labels,
     /// `client_advertise`: `host:port` told to clients in INFO.
     pub client_advertise: Option<String>,
     /// Limits on clients.
@@ -354,6 +358,8 @@ pub struct Logging {
     pub files_max: u64,
     /// `max_traced_msg_len`; 0 is none.
     pub traced_bytes_max: usize,
+    /// `trace_headers`: a trace shows headers, and no payloads.
+    pub trace_headers: bool,
 }
 
 impl Default for Logging {
@@ -368,6 +374,7 @@ impl Default for Logging {
             file_bytes_max: 0,
             files_max: 0,
             traced_bytes_max: 0,
+            trace_headers: false,
         }
     }
 }
@@ -378,6 +385,7 @@ impl Default for Config {
             host: "0.0.0.0".into(),
             port: 4222,
             server_name: None,
+            labels: Labels::default(),
             client_advertise: None,
             limits: Limits::default(),
             authorization: Authorization::default(),

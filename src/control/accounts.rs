@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use crate::auth::jwt::{ALL, Trust};
 use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{self, Outcome, Work};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Labels};
+use crate::proto::handshake::COMPATIBLE_VERSION;
 use crate::shard::ring::Token;
 use crate::shard::{Job, Task, ToShard};
 
@@ -108,6 +110,7 @@ struct ServerText {
     name: String,
     host: String,
     id: String,
+    labels: Labels,
     count: u64,
 }
 
@@ -151,6 +154,7 @@ impl Accounts {
                 name: String::new(),
                 host: config.host.clone(),
                 id: String::new(),
+                labels: Labels::default(),
                 count: 0,
             },
             mode,
@@ -166,6 +170,7 @@ impl Accounts {
 
     /// The configuration with the accounts that are known, and what shards judge clients by.
     pub fn effective(&mut self, config: &Config) -> (Config, Arc<Operator>) {
+        self.server.labels.clone_from(&config.labels);
         let now = Timestamp::now();
         let mut converted = self.convert(now);
         for _ in 0..ROUNDS_MAX {
@@ -505,18 +510,34 @@ impl Accounts {
 
 impl ServerText {
     fn json(&self, now: Timestamp) -> String {
-        serde_json::json!({
-            "name": self.name,
-            "host": self.host,
-            "id": self.id,
-            "ver": crate::proto::handshake::COMPATIBLE_VERSION,
-            "jetstream": false,
-            "flags": 0,
-            "seq": self.count,
-            "time": now.to_string(),
-        })
-        .to_string()
+        let text = ServerFields {
+            name: &self.name,
+            host: &self.host,
+            id: &self.id,
+            ver: COMPATIBLE_VERSION,
+            labels: &self.labels,
+            jetstream: false,
+            flags: 0,
+            seq: self.count,
+            time: now.to_string(),
+        };
+        serde_json::to_string(&text).expect("texts and numbers")
     }
+}
+
+/// The oracle's keys in its order.
+#[derive(Serialize)]
+struct ServerFields<'a> {
+    name: &'a str,
+    host: &'a str,
+    id: &'a str,
+    ver: &'static str,
+    #[serde(flatten)]
+    labels: &'a Labels,
+    jetstream: bool,
+    flags: u64,
+    seq: u64,
+    time: String,
 }
 
 fn lines_of(errors: &[ConfigError]) -> String {

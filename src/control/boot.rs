@@ -15,6 +15,7 @@ use crate::account::table::RoutingTable;
 use crate::auth::jwt::ServerId;
 use crate::auth::{self, Authenticator};
 use crate::broker::interest::SHARDS_MAX;
+use crate::broker::shown::TraceForm;
 use crate::cli::Flags;
 use crate::config::{Config, Spin};
 use crate::proto::handshake::{COMPATIBLE_VERSION, Info};
@@ -108,8 +109,11 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         keys,
         lines: lines.clone(),
     })
-    .and_then(|callouts| workers::start(count, jobs, lines.clone(), &callouts, &events));
-    callouts.map_err(|error| format!("cannot start workers: {error}"))?;
+    .and_then(|callouts| {
+        workers::start(count, jobs, lines.clone(), &callouts, &events)?;
+        Ok(callouts)
+    })
+    .map_err(|error| format!("cannot start workers: {error}"))?;
     if let Some(accounts) = &mut accounts {
         let info = &snapshot.info;
         let listening = accounts.listen(lines[0].clone(), &info.server_name, &info.server_id);
@@ -131,6 +135,7 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         logger: logger.clone(),
         address,
         accounts,
+        callouts,
         jobs: jobs_in,
     };
     let heard = wake_in.clone();
@@ -334,10 +339,14 @@ pub fn snapshot(
         authenticator: Arc::new(authenticator),
         limits: config.limits.clone(),
         info,
+        labels: Arc::new(config.labels.clone()),
         tls,
         auth_timeout_ms: auth::timeout_ms(config),
         trace: config.log.trace,
-        traced_bytes_max: config.log.traced_bytes_max,
+        trace_form: TraceForm {
+            bytes_max: config.log.traced_bytes_max,
+            headers_only: config.log.trace_headers,
+        },
     })
 }
 
@@ -348,6 +357,7 @@ fn server_of(config: &Config, info: &Info) -> ServerId {
         host: config.host.clone(),
         id: info.server_id.clone(),
         version: info.version.clone(),
+        tags: config.labels.tags.clone(),
         ..ServerId::default()
     }
 }

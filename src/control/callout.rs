@@ -44,7 +44,7 @@ pub struct Question {
 pub struct Node {
     /// The server's keys.
     pub keys: ServerKeys,
-    /// `server_name`, host and version, as requests tell them.
+    /// `server_name`, host, version and tags, as requests tell them.
     pub server: ServerId,
     /// The shards.
     pub lines: Arc<Vec<ShardLine>>,
@@ -52,6 +52,7 @@ pub struct Node {
 
 enum Event {
     Ask(Question),
+    Tags(Vec<String>),
     Answer(Message),
 }
 
@@ -78,6 +79,11 @@ impl Callouts {
             .name("callout".into())
             .spawn(move || service.run(&events))?;
         Ok(Callouts(sender))
+    }
+
+    /// From now on requests tell these `server_tags`.
+    pub fn set_tags(&self, tags: Vec<String>) {
+        let _ = self.0.send(Event::Tags(tags));
     }
 
     /// Asks about a client; its shard hears the verdict, at the timeout at the latest.
@@ -110,6 +116,7 @@ impl Asker {
             let wait = next.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
             match events.recv_timeout(wait) {
                 Ok(Event::Ask(question)) => self.ask(question),
+                Ok(Event::Tags(tags)) => self.node.server.tags = tags,
                 Ok(Event::Answer(message)) => self.answered(&message),
                 Err(RecvTimeoutError::Timeout) => self.expire(),
                 Err(RecvTimeoutError::Disconnected) => return,

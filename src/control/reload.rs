@@ -14,6 +14,7 @@ use crate::shard::{Job, Node, Snapshot, Surplus, ToShard};
 
 use super::accounts::{self, Accounts};
 use super::boot;
+use super::callout::Callouts;
 use super::log::{Logger, Prepared};
 use super::process::{self, PortsFile, PublicKeys};
 use super::read::{self, Ready};
@@ -40,6 +41,8 @@ pub struct Reloader {
     pub ports_file: Option<PortsFile>,
     /// The accounts, where they come from JWTs.
     pub accounts: Option<Accounts>,
+    /// Who asks callout services.
+    pub callouts: Callouts,
     /// Where clients go on whose accounts have come.
     pub jobs: Sender<Job>,
 }
@@ -165,6 +168,7 @@ impl Reloader {
             self.logger.put(output);
         }
         self.files(&plan, &ready.config);
+        self.callouts.set_tags(ready.config.labels.tags.clone());
         self.snapshots.publish(snapshot);
         if plan.fewer_connections {
             self.shed(ready.config.limits.connections_max);

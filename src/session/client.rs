@@ -150,7 +150,7 @@ impl Client {
         let peer = broker.peer(conn);
         peer.verbose = client.options.verbose;
         peer.client_id = id;
-        peer.traced = context.trace.then(|| client.label().into());
+        peer.traced = client.traced(context);
         if !context.tls_comes_first() {
             client.say_info(context, broker, false);
         }

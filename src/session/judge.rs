@@ -8,6 +8,7 @@ use crate::auth::{
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
 use crate::broker::interest::SubId;
+use crate::broker::shown::Traced;
 
 use super::client::{Client, Phase};
 use super::{Context, Flow};
@@ -184,11 +185,20 @@ impl Client {
         Flow::Close(reason)
     }
 
-    /// Operations are traced from now on, or no longer.
+    /// How its operations are traced, if they are.
+    pub(super) fn traced(&self, context: &Context) -> Option<Box<Traced>> {
+        let traced = || Traced {
+            label: self.label().into(),
+            form: context.trace_form,
+        };
+        (context.trace && !self.is_internal()).then(|| Box::new(traced()))
+    }
+
+    /// Operations are traced from now on, or no longer, or otherwise.
     fn trace_again(&mut self, context: &Context, broker: &mut Broker) {
-        let traced = context.trace && !self.is_internal();
-        if broker.peer(self.conn).traced.is_some() != traced {
-            broker.set_traced(self.conn, traced.then(|| self.label().into()));
+        let traced = self.traced(context);
+        if broker.peer(self.conn).traced != traced {
+            broker.set_traced(self.conn, traced);
             if self.connected && self.phase == Phase::Member && !self.is_internal() {
                 self.one_by_one = self.takes_one_by_one(context, broker);
             }

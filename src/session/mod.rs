@@ -21,6 +21,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use crate::auth::{Authenticator, Work};
 use crate::broker::effect::{Batch, CloseReason, Outlet};
 use crate::broker::run::Message;
+use crate::broker::shown::TraceForm;
 use crate::config::Limits;
 use crate::config::tls::HandshakeFirst;
 use crate::proto::handshake::Info;
@@ -49,8 +50,8 @@ pub struct Context {
     pub auth_timeout_ms: u64,
     /// Log every operation.
     pub trace: bool,
-    /// Longest payload shown in a trace, bytes; 0 is all.
-    pub traced_bytes_max: usize,
+    /// How much of a message a trace shows.
+    pub trace_form: TraceForm,
     /// Milliseconds from any start.
     pub now_ms: u64,
     /// Nanoseconds from the same.
@@ -108,7 +109,7 @@ impl Context {
         self.tls.clone_from(&snapshot.tls);
         self.auth_timeout_ms = snapshot.auth_timeout_ms;
         self.trace = snapshot.trace;
-        self.traced_bytes_max = snapshot.traced_bytes_max;
+        self.trace_form = snapshot.trace_form;
     }
 
     /// Shared state with nothing in use. Nonces come from `seed`.
@@ -127,7 +128,7 @@ impl Context {
             tls: None,
             auth_timeout_ms,
             trace: false,
-            traced_bytes_max: 0,
+            trace_form: TraceForm::default(),
             now_ms: 0,
             now_ns: 0,
             start_unix_ms: 0,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::account::table::RoutingTable;
 use crate::auth::Authenticator;
 use crate::broker::PendingLimits;
-use crate::config::Limits;
+use crate::broker::shown::TraceForm;
+use crate::config::{Labels, Limits};
 use crate::proto::handshake::Info;
 
 use super::secure::TlsPort;
@@ -27,14 +28,16 @@ pub struct Snapshot {
     pub limits: Limits,
     /// INFO as far as it is the same for everybody.
     pub info: Info,
+    /// What the operator says of the server.
+    pub labels: Arc<Labels>,
     /// How connections become TLS; `None` where they do not.
     pub tls: Option<Arc<TlsPort>>,
     /// How long a client may take to say CONNECT, milliseconds.
     pub auth_timeout_ms: u64,
     /// Log every operation.
     pub trace: bool,
-    /// Longest payload shown in a trace, bytes; 0 is all.
-    pub traced_bytes_max: usize,
+    /// How much of a message a trace shows.
+    pub trace_form: TraceForm,
 }
 
 impl Snapshot {
@@ -51,10 +54,11 @@ impl Snapshot {
             authenticator,
             limits,
             info,
+            labels: Arc::default(),
             tls: None,
             auth_timeout_ms,
             trace: false,
-            traced_bytes_max: 0,
+            trace_form: TraceForm::default(),
         }
     }
 

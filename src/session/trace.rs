@@ -5,7 +5,6 @@ use crate::proto::parser::Op;
 
 use super::Context;
 use super::client::Client;
-use crate::auth::violation::quoted;
 
 /// CONNECT fields that are not shown.
 const SECRETS: [&str; 4] = ["pass", "auth_token", "jwt", "sig"];
@@ -52,12 +51,9 @@ impl Client {
                 String::from_utf8_lossy(line),
             );
             log::trace!("{} - <<- [{verb} {subject} {line}]", self.label());
-            let body = run.body(message);
-            let shown = match context.traced_bytes_max {
-                0 => body,
-                max => &body[..body.len().min(max)],
-            };
-            log::trace!("{} - <<- MSG_PAYLOAD: [{}]", self.label(), quoted(shown));
+            if let Some(shown) = context.trace_form.body(run, message) {
+                log::trace!("{} - <<- MSG_PAYLOAD: [{shown}]", self.label());
+            }
         }
     }
 

@@ -212,6 +212,7 @@ impl<R: Ring> Shard<R> {
             host: info.host.as_str().into(),
             id: info.server_id.as_str().into(),
             start_unix_ms: context.start_unix_ms,
+            labels: parts.snapshot.labels.clone(),
         });
         Shard {
             index: parts.index,

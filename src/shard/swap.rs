@@ -68,6 +68,7 @@ impl<R: Ring> Shard<R> {
             .set_pending_bytes_max(snapshot.limits.pending_bytes_max);
         self.broker.set_pending(snapshot.pending());
         self.broker.set_table(snapshot.table.clone());
+        self.broker.set_labels(snapshot.labels.clone());
         let old = std::mem::replace(&mut self.snapshot, snapshot);
         self.judging.retired.push((old, done));
         let wires = &self.connections.wires;

@@ -226,13 +226,22 @@ fn text_of(mut fields: Map<String, Value>) -> Vec<u8> {
     Value::Object(fields).to_string().into_bytes()
 }
 
+/// Of a server, what the configuration says of it.
+fn server_of(server: &mut Map<String, Value>) -> Value {
+    server.retain(|key, _| ["tags", "metadata"].contains(&key.as_str()));
+    match server.is_empty() {
+        true => "an object".into(),
+        false => Value::Object(server.clone()),
+    }
+}
+
 fn replace(fields: &mut Map<String, Value>) {
     let failed = fields.get("status").is_some_and(|status| *status != 200);
     for (key, value) in fields {
         let measured = !failed || !MEASURED.contains(&key.as_str());
         let volatile = measured && VOLATILE.contains(&key.as_str());
         match value {
-            Value::Object(_) if key == "server" => *value = "an object".into(),
+            Value::Object(server) if key == "server" => *value = server_of(server),
             Value::Object(inner) => replace(inner),
             Value::Array(items) => {
                 items

@@ -99,7 +99,23 @@ const SETTINGS: &[Setting] = &[
     (&["resolver_pinned_accounts"], operators::pinned),
     (&["resolver_preload"], operators::preload),
     (&["resolver_tls"], resolver_tls::read),
+    (&["server_metadata"], |s, f| {
+        let Some(map) = s.map(f) else {
+            return;
+        };
+        for entry in map.iter().map(Field::of) {
+            if let Some(text) = s.text(entry) {
+                let metadata = &mut s.config.labels.metadata;
+                metadata.insert(entry.name.to_owned(), text.to_owned());
+            }
+        }
+    }),
     (&["server_name"], server_name),
+    (&["server_tags"], |s, f| {
+        for (tag, _) in s.texts(f).unwrap_or_default() {
+            s.config.labels.add_tag(tag);
+        }
+    }),
     (&["store_dir", "storedir"], |s, f| {
         set_text(s, f, |s, v| s.config.store_dir = v.map(Into::into));
     }),
@@ -107,6 +123,9 @@ const SETTINGS: &[Setting] = &[
     (&["tls"], tls::read),
     (&["trace"], |s, f| {
         set_bool(s, f, |s, v| s.config.log.trace = v)
+    }),
+    (&["trace_headers"], |s, f| {
+        set_bool(s, f, |s, v| s.config.log.trace_headers = v);
     }),
     (&["trace_verbose"], |s, f| {
         set_bool(s, f, |s, v| {
