@@ -9,7 +9,7 @@ use super::run::{Message, Run};
 
 /// From so many bytes on a payload is sent from where it is: a system call of its own costs less than the copy
 /// (measured: `perf/`).
-const LARGE_BYTES: usize = 12 * 1024;
+const LARGE_BYTES: usize = 48 * 1024;
 
 impl Broker {
     /// Delivers a run to everybody on this shard and to one member of each queue group, wherever it is.
@@ -187,7 +187,7 @@ impl Broker {
     fn attend(&mut self, conn: ConnId, origin: Origin, out: &mut impl Outlet) {
         let peer = self.peers[conn as usize].as_mut().expect("open");
         let far = peer.outbox.pending_bytes();
-        if peer.outbox.is_worth_offering() {
+        if peer.outbox.is_worth_offering(self.dirty.len()) {
             let send = |parts: &[IoSlice<'_>]| out.send_now(conn, parts);
             peer.outbox.offer(&mut self.pool, send);
             self.after_sent(conn);

@@ -27,6 +27,10 @@ pub trait Outlet {
     /// Sends bytes of this connection from where they are, as far as the socket takes them at once: returns how many.
     /// None of its chunks is in flight.
     fn send_now(&mut self, conn: ConnId, parts: &[IoSlice<'_>]) -> usize;
+
+    /// The memory at this address will be read soon: a hint, for any address.
+    #[inline(always)]
+    fn prefetch(&self, _address: *const u8) {}
 }
 
 /// Why a connection is closed. The texts are the oracle's reasons in `connz`.

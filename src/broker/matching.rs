@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::account::table::{Latency, ServiceHop, THRESHOLD_MS_DEFAULT};
 use crate::account::{AccountId, Space};
 
-use super::effect::ConnId;
+use super::effect::{ConnId, Outlet};
 use super::interest::SubId;
 use super::outbox::Prefix;
 
@@ -21,6 +21,9 @@ const WAYS: usize = 4;
 
 /// An answer with more local targets does not leave its memory to the next one.
 const TARGETS_MAX: usize = 1024;
+
+/// A line of the processor's caches.
+const LINE_BYTES: usize = 64;
 
 /// Bytes behind the last prefix, so that short copies may read past it.
 const PREFIX_SLACK: usize = 32;
@@ -250,6 +253,13 @@ struct Set {
     once: [u32; WAYS],
 }
 
+/// Where the answer about a subject may be.
+#[derive(Debug)]
+pub struct Foreseen {
+    set: usize,
+    tag: u32,
+}
+
 /// Answers by (space, subject), four to a set.
 ///
 /// When a set is full, a subject gets into it only when it is asked for again: subjects of replies, each asked for once,
@@ -282,6 +292,27 @@ impl MatchCache {
         hasher.write(subject);
         let hash = hasher.finish() ^ u64::from(space.key()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (hash as usize & (SETS - 1), (hash >> 32) as u32 | 1)
+    }
+
+    /// Where the answer about a subject that comes next may be; begins to fetch the set.
+    #[inline(always)]
+    pub fn foresee(&self, space: Space, subject: &[u8], out: &impl Outlet) -> Foreseen {
+        let (set, tag) = self.place(space, subject);
+        out.prefetch((&raw const self.sets[set]).cast());
+        Foreseen { set, tag }
+    }
+
+    /// Begins to fetch the answer itself, if it is known: the set has come by now.
+    #[inline(always)]
+    pub fn fetch(&self, foreseen: &Foreseen, out: &impl Outlet) {
+        let set = &self.sets[foreseen.set];
+        let slot = set.slots.get(way_of(&set.tags, foreseen.tag));
+        if let Some(found) = slot.and_then(Option::as_deref) {
+            let start: *const u8 = (&raw const *found).cast();
+            for at in (0..size_of::<Match>()).step_by(LINE_BYTES) {
+                out.prefetch(start.wrapping_add(at));
+            }
+        }
     }
 
     /// The answer, built by `build` unless it is known and of this generation.

@@ -87,11 +87,25 @@ fn clear_leaves_only_what_is_in_flight() {
 }
 
 #[test]
+fn the_fewer_have_output_the_more_is_sent_at_once() {
+    let (mut pool, mut outbox) = (ChunkPool::default(), Outbox::default());
+    let chunk = vec![0; EAGER_BYTES as usize];
+    for chunks in 1..=4 {
+        outbox.push(&mut pool, &chunk);
+        let together = (1..9).find(|others| outbox.is_worth_offering(*others));
+        assert_eq!(together, Some(4usize.div_ceil(chunks)));
+    }
+    let mut small = Outbox::default();
+    small.push(&mut pool, &chunk[1..]);
+    assert!(!small.is_worth_offering(1_000));
+}
+
+#[test]
 fn what_the_socket_does_not_take_stays_and_is_not_offered_again() {
     let (mut pool, mut outbox) = (ChunkPool::default(), Outbox::default());
     let bytes: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
     outbox.push(&mut pool, &bytes);
-    assert!(outbox.is_worth_offering());
+    assert!(outbox.is_worth_offering(2));
     let mut taken = Vec::new();
     outbox.offer(&mut pool, |parts| {
         taken.extend(
@@ -103,7 +117,7 @@ fn what_the_socket_does_not_take_stays_and_is_not_offered_again() {
         70_000
     });
     assert_eq!(outbox.pending_bytes(), 130_000);
-    assert!(!outbox.is_worth_offering());
+    assert!(!outbox.is_worth_offering(2));
     while let Some(chunk) = outbox.next(0) {
         taken.extend_from_slice(chunk.unsent());
         let sent = chunk.unsent().len();
@@ -111,7 +125,10 @@ fn what_the_socket_does_not_take_stays_and_is_not_offered_again() {
     }
     assert_eq!(taken, bytes);
     outbox.push(&mut pool, &bytes);
-    assert!(outbox.is_worth_offering(), "after a send by the loop it is");
+    assert!(
+        outbox.is_worth_offering(2),
+        "after a send by the loop it is"
+    );
     outbox.offer(&mut pool, |_| 200_000);
     assert_eq!(outbox.pending_bytes(), 0);
     assert!(outbox.next(0).is_none());

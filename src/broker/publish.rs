@@ -10,7 +10,7 @@ use super::Broker;
 use super::answers::is_answer;
 use super::effect::{ConnId, Origin, Outlet};
 use super::interest::NONE;
-use super::matching::{Call, Group, Match, Target};
+use super::matching::{Call, Foreseen, Group, Match, Target};
 use super::run::Run;
 use super::services::{Asker, Request};
 use super::trace::may_ask;
@@ -47,6 +47,26 @@ impl Broker {
             return self.publish_with_care(conn, run, out);
         }
         self.publish_here(conn, run, out)
+    }
+
+    /// The connection publishes on this subject next: what is known of it begins to come nearer while something else is
+    /// done (measured: `perf/`, `mix`).
+    #[inline(always)]
+    pub fn foresee(&self, conn: ConnId, subject: &[u8], out: &impl Outlet) -> Option<Foreseen> {
+        let account = self.peers[conn as usize].as_ref()?.account;
+        Some(
+            self.cache
+                .as_ref()?
+                .foresee(Space::of(account), subject, out),
+        )
+    }
+
+    /// The second step of [`Broker::foresee`], when the first has had its time.
+    #[inline(always)]
+    pub fn fetch(&self, foreseen: &Foreseen, out: &impl Outlet) {
+        if let Some(cache) = &self.cache {
+            cache.fetch(foreseen, out);
+        }
     }
 
     /// Publishes a run that may ask for a trace, or whose subject may be mapped.

@@ -46,7 +46,14 @@ impl Client {
             };
             let next = match following {
                 Following::Other(next) => {
+                    let foreseen = next.and_then(|next| {
+                        let subject = next.subject_of(&rest[first.end as usize..]);
+                        broker.foresee(self.conn, subject, port)
+                    });
                     self.publish_run(context, broker, port, &run);
+                    if let Some(foreseen) = &foreseen {
+                        broker.fetch(foreseen, port);
+                    }
                     used += first.end as usize;
                     next
                 }

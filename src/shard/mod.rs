@@ -10,6 +10,7 @@ pub mod connections;
 pub mod input;
 pub mod lent;
 pub mod lifecycle;
+pub mod memory;
 pub mod mesh;
 pub mod mesh_queue;
 pub mod ring;
@@ -187,6 +188,11 @@ impl<R: Ring> Outlet for Io<'_, R> {
             return 0;
         }
         self.ring.send_now(wire.fd, parts)
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, address: *const u8) {
+        memory::prefetch(address);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::config::Spin;
 
 use super::Shard;
+use super::memory;
 use super::ring::{Ring, Wait};
 
 /// How long the adaptive spin lasts at most.
@@ -27,15 +28,18 @@ const IDLE_MIN: Duration = Duration::from_millis(200);
 pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     let start = Instant::now();
     let mut idle = Idle::new(spin);
+    let mut given_back = false;
     while !shard.is_done() {
         let wait = idle.wait(shard, start);
         let busy = shard.poll(wait)?;
         let arrived = shard.wake_up();
-        if let Wait::For(time) = wait
-            && !busy
-            && time >= IDLE_MIN
-        {
+        let long = matches!(wait, Wait::For(time) if time >= IDLE_MIN);
+        if busy || arrived {
+            given_back = false;
+        } else if long && !given_back {
             shard.broker().trim();
+            memory::give_back();
+            given_back = true;
         }
         let now = start.elapsed();
         shard.broker().set_clock_ns(now.as_nanos() as u64);
