@@ -2,7 +2,9 @@
 //! nats-server 2.15.1, which `scripts/install-oracle.sh` installs. What the two answer, normalised, must be equal.
 //! Owns the list of tests and the comparison; never talks to a server itself.
 //!
-//! Every case starts its own servers, so that none can disturb another: both are ready in some 10 ms.
+//! Every case starts its own servers, so that none can disturb another: both are ready in some 10 ms. Where the oracle's
+//! goroutines race, it has more than one answer: when gannet's differs, the oracle is asked again, and gannet's must be one
+//! of those it gives. A second answer of gannet's is never asked for.
 //!
 //! Environment: `GANNET_BIN` (another program to compare; the oracle itself shows that the scripts are stable),
 //! `GANNET_ORACLE` (an oracle already installed), `GANNET_VARIANTS` (words from `1-uring 2-uring 1-epoll 2-epoll`, all four
@@ -41,6 +43,8 @@ const TWICE: &str = "oracle-twice";
 /// What a pending case is tried on: the oracle, once.
 const ORACLE_ALONE: &str = "oracle";
 const VARIANTS: &[&str] = &["1-uring", "2-uring", "1-epoll", "2-epoll"];
+/// How many times more the oracle is asked when gannet answers something else.
+const FURTHER_ANSWERS: usize = 3;
 
 /// A case and what the oracle answered, asked once for all variants.
 struct Subject {
@@ -153,7 +157,7 @@ fn compare(subject: &Subject, program: Option<&Program>) -> Result<(), String> {
         _ => oracle,
     };
     let got = run::run(case, program).map_err(|e| format!("{e}--- expected\n{expected}"))?;
-    if got == *expected {
+    if got == *expected || (!program.is_oracle() && is_answered_too(case, &got)) {
         return Ok(());
     }
     let diff = TextDiff::from_lines(expected.as_str(), got.as_str());
@@ -166,6 +170,19 @@ fn compare(subject: &Subject, program: Option<&Program>) -> Result<(), String> {
         "tests/differential/cases, {} (line {}):\n{diff}",
         case.name, case.line
     ))
+}
+
+/// Whether the oracle, asked again, gives this answer. What gannet does otherwise on purpose has one answer only.
+fn is_answered_too(case: &Case, got: &str) -> bool {
+    let again = |_| run::run(case, &oracle_program());
+    let is_another = case.gannet.is_none()
+        && (0..FURTHER_ANSWERS)
+            .map(again)
+            .any(|answer| answer.is_ok_and(|answer| answer == got));
+    if is_another {
+        eprintln!("{}: the oracle has more than one answer", case.name);
+    }
+    is_another
 }
 
 /// Whether this machine gives a ring of the kind gannet needs (Linux 6.1, and nobody who refuses it). Asked of the kernel,
