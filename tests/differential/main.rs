@@ -9,7 +9,7 @@
 //! Environment: `GANNET_BIN` (another program to compare; the oracle itself shows that the scripts are stable),
 //! `GANNET_ORACLE` (an oracle already installed), `GANNET_VARIANTS` (words from `1-uring 2-uring 1-epoll 2-epoll`, all four
 //! by default, and `oracle-twice`: the oracle against itself, which shows the scripts whose outcome is open),
-//! `GANNET_PENDING` (files marked `pending:` run against gannet as well), `GANNET_SHOW` (print every transcript).
+//! `GANNET_CASES` (another directory of cases), `GANNET_PENDING` (files marked `pending:` run against gannet as well), `GANNET_SHOW` (print every transcript).
 
 mod case;
 mod connection;
@@ -26,7 +26,7 @@ mod token;
 mod transcript;
 mod web;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, OnceLock};
 
@@ -54,14 +54,17 @@ struct Subject {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases =
-        match read_cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/cases")) {
-            Ok(cases) => cases,
-            Err(e) => {
-                eprintln!("{e}");
-                return ExitCode::FAILURE;
-            }
-        };
+    let directory = std::env::var_os("GANNET_CASES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/cases"),
+        PathBuf::from,
+    );
+    let cases = match read_cases(&directory) {
+        Ok(cases) => cases,
+        Err(e) => {
+            eprintln!("{e}");
+            return ExitCode::FAILURE;
+        }
+    };
     let programs = programs();
     let mut trials = Vec::new();
     for case in cases {
