@@ -9,7 +9,8 @@
 //! Environment: `GANNET_BIN` (another program to compare; the oracle itself shows that the scripts are stable),
 //! `GANNET_ORACLE` (an oracle already installed), `GANNET_VARIANTS` (words from `1-uring 2-uring 1-epoll 2-epoll`, all four
 //! by default, and `oracle-twice`: the oracle against itself, which shows the scripts whose outcome is open),
-//! `GANNET_CASES` (another directory of cases), `GANNET_PENDING` (files marked `pending:` run against gannet as well), `GANNET_SHOW` (print every transcript).
+//! `GANNET_CASES` (another directory of cases), `GANNET_PENDING` (files marked `pending:` run against gannet as well),
+//! `GANNET_SHOW` (print every transcript).
 
 mod case;
 mod connection;

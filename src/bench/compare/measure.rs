@@ -20,8 +20,6 @@ const OUTSTANDING_BYTES_MAX: usize = 64 << 20;
 const OUTSTANDING_BYTES_EACH_MAX: usize = 4 << 20;
 /// `MSG subject sid size` and the line ends.
 const HEADER_BYTES: usize = 24;
-/// Requests in flight where many are.
-const IN_FLIGHT: u64 = 64;
 /// Time for a server to go back to sleep before its CPU time is read.
 const SETTLE: Duration = Duration::from_millis(3);
 
@@ -101,7 +99,8 @@ fn run(work: Work, server: &Server, side: &Side, times: Times) -> Result<Sample,
         Work::AccountsRequest {
             road,
             payload_bytes,
-        } => requests_together(server, road, payload_bytes, times),
+            in_flight,
+        } => requests_together(server, road, payload_bytes, in_flight, times),
         Work::IdleConnections { connections } => idle_connections(server, connections),
         Work::Subscriptions { subscriptions } => subscriptions_of_one(server, subscriptions),
     }
@@ -275,6 +274,7 @@ fn requests_together(
     server: &Server,
     road: Road,
     payload_bytes: usize,
+    in_flight: u64,
     times: Times,
 ) -> Result<Sample, String> {
     let (service, asking) = (
@@ -285,7 +285,7 @@ fn requests_together(
     let mut requester = Requester::open(&asking, "q", "bench", payload_bytes)?;
     let mut ask_for = |length| -> Result<u64, String> {
         let end = Instant::now() + length;
-        keep_in_flight(&mut requester, &mut responder, IN_FLIGHT, end)
+        keep_in_flight(&mut requester, &mut responder, in_flight, end)
     };
     ask_for(times.warmup)?;
     std::thread::sleep(SETTLE);

@@ -28,7 +28,11 @@ pub enum Work {
     /// Accounts: publishers, each with a subscriber at the end of this road.
     Accounts { road: Road, payload_bytes: usize },
     /// Accounts: a requester with many requests in flight, and a responder at the end of this road.
-    AccountsRequest { road: Road, payload_bytes: usize },
+    AccountsRequest {
+        road: Road,
+        payload_bytes: usize,
+        in_flight: u64,
+    },
     /// So many idle connections.
     IdleConnections { connections: usize },
     /// So many literal subscriptions of one connection.
@@ -155,12 +159,15 @@ pub const ROWS: &[Row] = rows! {
     "accounts-reorder-1024" "1 → 1 across a stream import that reorders, 1 KiB" Apart Work::Accounts { road: Road::Reorder, payload_bytes: 1024 } => [];
     "accounts-many-16" "10 → 10 among 1,000 accounts with 100 imports each, 16 B" Apart Work::Accounts { road: Road::Many, payload_bytes: 16 } => [Ratio(Cpu, 10.0)];
     "accounts-many-1024" "10 → 10 among 1,000 accounts with 100 imports each, 1 KiB" Apart Work::Accounts { road: Road::Many, payload_bytes: 1024 } => [];
-    "accounts-request-16" "request/reply inside one account, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Inside, payload_bytes: 16 } => [];
-    "accounts-request-1024" "request/reply inside one account, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Inside, payload_bytes: 1024 } => [];
-    "accounts-service-16" "request/reply across a service import, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Service, payload_bytes: 16 } => [Ratio(Cpu, 6.0)];
-    "accounts-service-1024" "request/reply across a service import, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Service, payload_bytes: 1024 } => [];
-    "accounts-chain-16" "request/reply through three accounts, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Chain, payload_bytes: 16 } => [Ratio(Cpu, 6.0)];
-    "accounts-chain-1024" "request/reply through three accounts, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Chain, payload_bytes: 1024 } => [];
+    "accounts-request-16" "request/reply inside one account, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Inside, payload_bytes: 16, in_flight: 64 } => [];
+    "accounts-request-1024" "request/reply inside one account, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Inside, payload_bytes: 1024, in_flight: 64 } => [];
+    "accounts-service-16" "request/reply across a service import, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Service, payload_bytes: 16, in_flight: 64 } => [Ratio(Cpu, 6.0)];
+    "accounts-service-1024" "request/reply across a service import, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Service, payload_bytes: 1024, in_flight: 64 } => [];
+    "accounts-chain-16" "request/reply through three accounts, 64 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Chain, payload_bytes: 16, in_flight: 64 } => [Ratio(Cpu, 6.0)];
+    "accounts-chain-1024" "request/reply through three accounts, 64 in flight, 1 KiB" Apart Work::AccountsRequest { road: Road::Chain, payload_bytes: 1024, in_flight: 64 } => [];
+    "accounts-request-deep" "request/reply inside one account, 1,024 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Inside, payload_bytes: 16, in_flight: 1024 } => [];
+    "accounts-service-deep" "request/reply across a service import, 1,024 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Service, payload_bytes: 16, in_flight: 1024 } => [];
+    "accounts-chain-deep" "request/reply through three accounts, 1,024 in flight, 16 B" Apart Work::AccountsRequest { road: Road::Chain, payload_bytes: 16, in_flight: 1024 } => [];
     "memory-connection" "memory of an idle connection (of 10,000)" Apart Work::IdleConnections { connections: 10_000 }
         => [AtMost(Bytes, 2048.0)];
     "memory-subscription" "memory of a literal subscription (of 1 M)" Apart Work::Subscriptions { subscriptions: 1_000_000 }
