@@ -33,6 +33,9 @@ pub fn compile(
         let id = compiler.names[&*account.name];
         let table = compiler.table(id);
         (table.limits, table.trace) = (account.limits.clone(), account.trace.clone());
+        if let Some(label) = &account.label {
+            table.label = label.as_str().into();
+        }
         compiler.map(id, &account.mappings)?;
         for (via, import) in (0..).zip(&account.imports) {
             compiler.import(&exporters, account, id, (via, import))?;

@@ -35,6 +35,8 @@ pub struct RoutingTable {
 pub struct AccountTable {
     /// Its name.
     pub name: Arc<str>,
+    /// What people call it; its name, if nobody says otherwise.
+    pub label: Arc<str>,
     /// What it may have.
     pub limits: AccountLimits,
     /// Where traces go of messages that ask for one with `traceparent` alone.
@@ -224,6 +226,7 @@ impl RoutingTable {
 impl AccountTable {
     pub(super) fn new(name: Arc<str>) -> Self {
         AccountTable {
+            label: name.clone(),
             name,
             limits: AccountLimits::default(),
             trace: None,

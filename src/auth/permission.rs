@@ -28,6 +28,15 @@ pub struct Permissions {
     responses: Option<ResponsePermission>,
 }
 
+/// The rules of one direction, as they are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// What is allowed; nothing is where everything or only answers are.
+    pub allow: &'a [Rule],
+    /// What is denied.
+    pub deny: &'a [Rule],
+}
+
 /// `allow_responses`, with the defaults filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponsePermission {
@@ -179,6 +188,16 @@ impl Permissions {
         self.withheld_from(pattern, queue).next().is_some()
     }
 
+    /// The rules for publishing.
+    pub fn listed_publish(&self) -> Listed<'_> {
+        self.publish.listed()
+    }
+
+    /// The rules for subscribing.
+    pub fn listed_subscribe(&self) -> Listed<'_> {
+        self.subscribe.listed()
+    }
+
     /// `allow_responses`. Connections of a user that has it keep a [`ResponseTracker`](super::responses::ResponseTracker).
     pub fn responses(&self) -> Option<ResponsePermission> {
         self.responses
@@ -265,6 +284,16 @@ impl Lists {
         Lists {
             allow: (restrict || !allow.is_empty()).then(|| compile(allow)),
             deny: (!written.deny.is_empty()).then(|| compile(&written.deny)),
+        }
+    }
+
+    fn listed(&self) -> Listed<'_> {
+        fn rules(set: &Option<RuleSet>) -> &[Rule] {
+            set.as_ref().map_or(&[], |set| &set.rules)
+        }
+        Listed {
+            allow: rules(&self.allow),
+            deny: rules(&self.deny),
         }
     }
 

@@ -27,6 +27,7 @@ mod spell;
 pub mod subscribe;
 pub mod trace;
 mod traced;
+mod user_info;
 pub mod who;
 
 use std::hash::BuildHasher;

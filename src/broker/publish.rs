@@ -14,6 +14,7 @@ use super::matching::{Call, Foreseen, Group, Match, Target};
 use super::run::Run;
 use super::services::{Asker, Request};
 use super::trace::may_ask;
+use super::user_info::asks_for_user;
 
 /// Why a publish was refused; the session tells the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +158,10 @@ impl Broker {
         out: &mut impl Outlet,
     ) -> Result<(), Refusal> {
         let (account, origin, no_responders) = self.may_publish(conn, run)?;
+        if asks_for_user(run.subject) && self.table.system.is_some() {
+            self.publish_asking_for_user(conn, account, origin, run, out);
+            return Ok(());
+        }
         let space = Space::of(account);
         match self.route(space, origin, run, None, out) {
             Some(delivered) if is_answer(run.subject) => {

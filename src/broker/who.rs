@@ -37,6 +37,8 @@ pub struct Who {
     pub tags: Box<[String]>,
     /// Its round trip, ns.
     pub rtt_ns: u64,
+    /// Until when it is let in, Unix time, s.
+    pub expires_unix_s: Option<i64>,
 }
 
 /// How much is told.

@@ -10,6 +10,8 @@ pub struct Account {
     pub name: String,
     /// Where its name stands.
     pub at: Position,
+    /// What people call it, where that is not its name: what a token says.
+    pub label: Option<String>,
     /// `nkey`: a public account key that names it as well.
     pub nkey: Option<(String, Position)>,
     /// `users`.

@@ -50,6 +50,7 @@ fn all_settings_of_an_account() {
                 Account {
                     name: "S",
                     at: main.conf:5:11,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,
@@ -67,6 +68,7 @@ fn all_settings_of_an_account() {
                 Account {
                     name: "A",
                     at: main.conf:6:11,
+                    label: None,
                     nkey: Some(
                         (
                             "AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN",
@@ -234,6 +236,7 @@ fn all_settings_of_an_account() {
                 Account {
                     name: "A",
                     at: main.conf:2:11,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,
@@ -274,6 +277,7 @@ fn all_settings_of_an_account() {
                 Account {
                     name: "B",
                     at: main.conf:3:11,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,
@@ -329,6 +333,7 @@ fn all_settings_of_an_account() {
                 Account {
                     name: "A",
                     at: main.conf:1:11,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,
@@ -346,6 +351,7 @@ fn all_settings_of_an_account() {
                 Account {
                     name: "B",
                     at: main.conf:1:14,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,
@@ -378,6 +384,7 @@ fn exports_of_one_subject_are_one() {
                 Account {
                     name: "B",
                     at: main.conf:1:12,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,
@@ -395,6 +402,7 @@ fn exports_of_one_subject_are_one() {
                 Account {
                     name: "A",
                     at: main.conf:1:18,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,

@@ -171,6 +171,7 @@ fn all_settings_of_a_callout() {
                 Account {
                     name: "A",
                     at: main.conf:1:12,
+                    label: None,
                     nkey: None,
                     users: [
                         User {
@@ -197,6 +198,7 @@ fn all_settings_of_a_callout() {
                 Account {
                     name: "B",
                     at: main.conf:1:51,
+                    label: None,
                     nkey: None,
                     users: [],
                     default_permissions: None,

@@ -1,6 +1,8 @@
 //! Who a client is to others, and what happens when it is not let in: the log and the system account hear why, the client
 //! only that. Owns nothing; never decides.
 
+use jiff::Timestamp;
+
 use crate::auth::callout::Standing;
 use crate::auth::{Denial, DenialReason, GLOBAL_ACCOUNT, Identity, REDACTED};
 use crate::broker::Broker;
@@ -32,6 +34,7 @@ impl Client {
             jwt: self.options.jwt.expose().into(),
             issuer_key: identity.issuer_key.as_deref().unwrap_or_default().into(),
             rtt_ns: self.heartbeat.round_trip_ns(),
+            expires_unix_s: identity.expires.map(Timestamp::as_second),
         }
     }
 

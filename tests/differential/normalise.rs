@@ -23,6 +23,7 @@ const EVENT_TYPE: &str = "io.nats.server.";
 /// Keys of the JSON in request headers and events whose value is never the same twice.
 const VOLATILE: &[&str] = &[
     "cid",
+    "expires",
     "id",
     "rtt",
     "server",

@@ -91,6 +91,7 @@ impl<'a> Converter<'a> {
         let limits = &account.limits;
         config::Account {
             name: key.to_owned(),
+            label: Some(claims.common.name.clone()).filter(|name| !name.is_empty()),
             nkey: None,
             users: Vec::new(),
             default_permissions: account.default_permissions.to_config(&at),

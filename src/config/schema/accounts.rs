@@ -164,6 +164,7 @@ fn is_reserved(schema: &mut Schema<'_>, name: &str, at: &Position) -> bool {
 fn empty(name: &str, at: &Position) -> Account {
     Account {
         name: name.to_owned(),
+        label: None,
         at: at.clone(),
         nkey: None,
         users: Vec::new(),
