@@ -18,6 +18,9 @@ use super::work::Work;
 /// Where the service is asked. Whoever is in its account and let in may not publish there.
 pub const CALLOUT_SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 
+/// Why a user is refused that a service makes for trusted proxies only, in the oracle's words.
+pub const PROXY_REQUIRED: &str = "Proxy connection required";
+
 type Names = hashbrown::HashSet<Box<str>, FixedState>;
 
 /// `auth_callout` of the configuration.

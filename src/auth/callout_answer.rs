@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::callout::{CALLOUT_SUBJECT, Issuer, Service};
-use super::identity::{Credential, Denial, Identity};
-use super::jwt::{self, Grant, Issue, ResponseClaims, Severity, UserClaims};
+use super::callout::{CALLOUT_SUBJECT, Issuer, PROXY_REQUIRED, Service};
+use super::identity::{Credential, Denial, Identity, UserLimits};
+use super::jwt::{self, DecodeError, Grant, Issue, ResponseClaims, Severity, UserClaims};
 
 /// What an answer must fit.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +42,15 @@ pub fn judge(answer: &[u8], expected: &Expected<'_>, now: Timestamp) -> Result<M
         ));
     }
     let response = std::str::from_utf8(answer)
-        .ok()
-        .and_then(|text| ResponseClaims::decode(text).ok())
-        .ok_or("the answer of the callout service is no authorization response")?;
+        .map_err(|_| "the answer of the callout service is no text".to_owned())
+        .and_then(|text| {
+            ResponseClaims::decode(text)
+                .map_err(|error| decode_text(&error, "Not an authorization request claim"))
+        })?;
     if let Some(issue) = response.validate(now.as_second()).0.first() {
         return Err(format!(
             "Authorization response had validation errors: {}",
-            issue.text
+            told(issue)
         ));
     }
     let (common, body) = (&response.common, &response.response);
@@ -69,8 +71,8 @@ pub fn judge(answer: &[u8], expected: &Expected<'_>, now: Timestamp) -> Result<M
     if !expected.encrypted {
         check_signer(&response, expected.service)?;
     }
-    let user = UserClaims::decode(&body.jwt)
-        .map_err(|error| format!("the user in the authorization response: {error}"))?;
+    let user =
+        UserClaims::decode(&body.jwt).map_err(|error| decode_text(&error, "Not user claim"))?;
     judge_user(user, expected, now)
 }
 
@@ -100,6 +102,9 @@ fn signs_for(service: &Service, key: &str) -> bool {
 }
 
 fn judge_user(user: UserClaims, expected: &Expected<'_>, now: Timestamp) -> Result<Made, String> {
+    if user.limits.proxy_required {
+        return Err(PROXY_REQUIRED.to_owned());
+    }
     if let Some(issue) = user.validate(now.as_second()).0.first() {
         return Err(format!("Error validating user JWT: {}", told(issue)));
     }
@@ -146,6 +151,16 @@ fn judge_user(user: UserClaims, expected: &Expected<'_>, now: Timestamp) -> Resu
     })
 }
 
+/// Why something is no token, or claims of another kind, as the oracle tells the account of the service.
+fn decode_text(error: &DecodeError, kind: &str) -> String {
+    match error {
+        DecodeError::NotThreeParts => "Expected 3 chunks".to_owned(),
+        DecodeError::Signature => "Claim failed V2 signature verification".to_owned(),
+        DecodeError::Kind { .. } => kind.to_owned(),
+        error => error.to_string(),
+    }
+}
+
 /// What is wrong with claims, as the oracle tells the account of the service.
 fn told(issue: &Issue) -> &str {
     match issue.severity {
@@ -157,7 +172,8 @@ fn told(issue: &Issue) -> &str {
 
 impl Made {
     /// Who the client is, where accounts stand in the configuration: known by the name that the token gives it, else as
-    /// it was (`known_as`). `zone` is that of times of day without one.
+    /// it was (`known_as`). `zone` is that of times of day without one. Limits that the token states hold nobody, as in the
+    /// oracle.
     ///
     /// # Errors
     /// Why it is not let in, for the log.
@@ -188,7 +204,7 @@ impl Made {
             credential,
             account: self.account.as_str().into(),
             permissions,
-            limits: jwt::user_limits(&self.user.limits),
+            limits: UserLimits::default(),
             expires,
             token: None,
             issuer_key: Some(self.account.as_str().into()),

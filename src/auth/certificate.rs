@@ -170,6 +170,8 @@ fn value(text: &str) -> Option<(String, usize)> {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b',' | b'+' => break,
+            // The oracle takes what stands before for a type.
+            b'=' => return None,
             b'\\' => {
                 let (escaped, len) = escaped(&bytes[at + 1..])?;
                 out.push(escaped);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::proto::handshake::ConnectOptions;
 
-use super::callout::{Refusal, Service, Standing};
+use super::callout::{PROXY_REQUIRED, Refusal, Service, Standing};
 use super::permission::Permissions;
 use super::violation::quoted;
 use super::work::Work;
@@ -244,6 +244,15 @@ impl Denial {
     /// The text between the quotes of `-ERR`: the same for every reason.
     pub fn text(&self) -> &'static str {
         "Authorization Violation"
+    }
+
+    /// Whether the client would have had to come by way of a trusted proxy.
+    pub fn wants_proxy(&self) -> bool {
+        match &self.reason {
+            DenialReason::Jwt(found) => found.reason == jwt::Reason::ProxyRequired,
+            DenialReason::Callout(refusal) => refusal.why == PROXY_REQUIRED,
+            _ => false,
+        }
     }
 
     /// A denial of the client that sent this.

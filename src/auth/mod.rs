@@ -8,6 +8,7 @@ mod again;
 pub mod callout;
 pub mod callout_answer;
 mod certificate;
+mod completed;
 mod connection_type;
 mod identity;
 pub mod jwt;

@@ -13,7 +13,7 @@ use crate::proto::handshake::ConnectOptions;
 use crate::transport::tls::Shown;
 
 use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service, Standing};
-use super::identity::{Denial, DenialReason, Identity, Outcome};
+use super::identity::{Denial, DenialReason, Identity, Outcome, UserLimits};
 use super::jwt::{
     self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, Trust, UserClaims,
     Verdict,
@@ -135,7 +135,10 @@ impl Operator {
         let closed = (account == service).then_some(CALLOUT_SUBJECT);
         let admitted = jwt::admit_made(user, claims, &self.trust, closed, now);
         admitted
-            .map(|admitted| Identity::of_token(&Arc::new(admitted)))
+            .map(|admitted| Identity {
+                limits: UserLimits::default(),
+                ..Identity::of_token(&Arc::new(admitted))
+            })
             .map_err(|reason| made_text(&reason, service))
     }
 }

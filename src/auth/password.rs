@@ -51,6 +51,20 @@ impl Password {
         matches!(self, Password::Bcrypt(_))
     }
 
+    /// The password as the configuration has it, in a client's place.
+    pub(super) fn as_given(&self) -> Secret {
+        let (Password::Plain(own) | Password::Bcrypt(own)) = self;
+        Secret::new(&own.0)
+    }
+
+    /// Whether the configured bcrypt hash itself was given: that is no password.
+    pub(super) fn is_itself(&self, given: &Secret) -> bool {
+        match self {
+            Password::Plain(_) => false,
+            Password::Bcrypt(own) => own.0.as_bytes().ct_eq(given.expose().as_bytes()).into(),
+        }
+    }
+
     /// `accepted` if the client gave this password, else `denied`; at once for a plain one, in constant time.
     pub(super) fn check(&self, given: &Secret, accepted: Identity, denied: Denial) -> Outcome {
         match self {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::config::{self, Config, Position};
+use crate::proto::handshake::ConnectOptions;
+use crate::transport::PeerCertificate;
 
 use super::callout::{CALLOUT_SUBJECT, Callout};
 use super::certificate::{self, Subjects};
@@ -140,6 +142,41 @@ impl Users {
         named.chain(self.keys.identities()).chain(stranger)
     }
 
+    /// Says in place of a client who it is: the user of its certificate, or the `no_auth_user` where it brings nothing.
+    pub(super) fn complete(
+        &self,
+        connect: &mut ConnectOptions,
+        certificate: Option<&PeerCertificate>,
+    ) {
+        let silent =
+            connect.user.is_empty() && connect.pass.is_empty() && connect.auth_token.is_empty();
+        let by_key = !self.keys.is_empty() && !connect.nkey.is_empty();
+        match (&self.stand_in, &self.certificates) {
+            _ if by_key => {}
+            (StandIn::Key(key), _) if silent && connect.nkey.is_empty() => {
+                connect.nkey = (&**key).into();
+            }
+            (_, Some(subjects)) => {
+                let Some(user) = certificate.and_then(|shown| self.certified(shown, subjects))
+                else {
+                    return;
+                };
+                let claimed = &connect.user;
+                if !claimed.is_empty() {
+                    log::warn!(
+                        "User {claimed:?} found in connect proto, but user required from cert"
+                    );
+                }
+                connect.user = (&*user.name).into();
+            }
+            (StandIn::User(name), None) if silent => {
+                connect.user = (&**name).into();
+                connect.pass = self.by_name[name].password.as_given();
+            }
+            _ => {}
+        }
+    }
+
     /// `None` where the client names no user and none stands in: another method decides.
     pub(super) fn begin(&self, visitor: &Visitor<'_>) -> Option<Outcome> {
         let connect = visitor.connect;
@@ -180,24 +217,21 @@ impl Users {
         let Some(certificate) = visitor.certificate else {
             return Denial::new(visitor.connect, DenialReason::NoCertificate).into();
         };
+        match self.certified(certificate, subjects) {
+            Some(user) => user.begin(visitor),
+            None => Denial::new(visitor.connect, DenialReason::UnknownCertificate).into(),
+        }
+    }
+
+    /// The user that a certificate is of.
+    fn certified(&self, certificate: &PeerCertificate, subjects: &Subjects) -> Option<&User> {
         let may_come = |name: &str| {
             self.by_name
                 .get(name)
                 .is_some_and(|user| user.allows_standard)
         };
-        let name = certificate::user_of(certificate, subjects, may_come);
-        match name.and_then(|name| self.by_name.get(&*name)) {
-            Some(user) => {
-                let claimed = &visitor.connect.user;
-                if !claimed.is_empty() {
-                    log::warn!(
-                        "User {claimed:?} found in connect proto, but user required from cert"
-                    );
-                }
-                user.begin(visitor)
-            }
-            None => Denial::new(visitor.connect, DenialReason::UnknownCertificate).into(),
-        }
+        let name = certificate::user_of(certificate, subjects, may_come)?;
+        self.by_name.get(&*name)
     }
 }
 
@@ -206,13 +240,16 @@ impl User {
         if !self.allows_standard {
             return Denial::of_user(&self.name, DenialReason::ConnectionType).into();
         }
+        if self.password.is_itself(&visitor.connect.pass) {
+            return self.stand_in();
+        }
         let denied = Denial::of_user(&self.name, DenialReason::WrongPassword);
         self.password
             .check(&visitor.connect.pass, self.identity(), denied)
     }
 
-    /// For a client without credentials. The oracle pretends that it sent the password as it is configured, so that
-    /// a plain one always matches and a bcrypt hash never does.
+    /// For a client without credentials, which is taken to have sent the password as it is configured: a plain one always
+    /// matches, and a bcrypt hash never does.
     fn stand_in(&self) -> Outcome {
         if !self.allows_standard {
             return Denial::of_user(&self.name, DenialReason::ConnectionType).into();

@@ -48,6 +48,8 @@ pub enum CloseReason {
     AuthenticationTimeout,
     /// Credentials refused.
     AuthenticationFailure,
+    /// Credentials that count by way of a trusted proxy only.
+    ProxyRequired,
     /// Its credentials counted until now.
     AuthenticationExpired,
     /// Bytes that make no sense.
@@ -82,6 +84,7 @@ impl CloseReason {
             CloseReason::StaleConnection => "Stale Connection",
             CloseReason::AuthenticationTimeout => "Authentication Timeout",
             CloseReason::AuthenticationFailure => "Authentication Failure",
+            CloseReason::ProxyRequired => "Proxy Required",
             CloseReason::AuthenticationExpired => "Authentication Expired",
             CloseReason::ParseError => "Protocol Error",
             CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",

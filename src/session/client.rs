@@ -53,6 +53,10 @@ pub struct Client {
     pub(super) asks_service: bool,
     /// A callout service has let it in.
     pub(super) by_service: bool,
+    /// The account of the service that was asked about it last.
+    pub(super) service: Option<Arc<str>>,
+    /// It was let in, or is judged, without CONNECT.
+    pub(super) silent: bool,
     /// It was let in, and a verdict on whether it still may be is on its way.
     pub(super) in_doubt: bool,
     pub(super) first_pong_sent: bool,
@@ -129,6 +133,8 @@ impl Client {
             ticket: 0,
             asks_service: false,
             by_service: false,
+            service: None,
+            silent: false,
             in_doubt: false,
             first_pong_sent: false,
             options: Box::default(),
@@ -184,6 +190,8 @@ impl Client {
             ticket: 0,
             asks_service: false,
             by_service: false,
+            service: None,
+            silent: false,
             in_doubt: false,
             first_pong_sent: true,
             options: Box::new(options),

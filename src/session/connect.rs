@@ -10,6 +10,9 @@ use crate::proto::handshake::{self, ConnectRefusal, Info};
 use super::client::{Client, Phase};
 use super::{Context, Flow};
 
+/// What a client is told whose account is full.
+pub(super) const TOO_MANY_TEXT: &str = "maximum account active connections exceeded";
+
 impl Client {
     /// INFO; the one behind the first PONG tells the account as well.
     pub(super) fn say_info(&self, context: &Context, broker: &mut Broker, connect_info: bool) {
@@ -68,14 +71,27 @@ impl Client {
         // Without CONNECT the client is the user for strangers, if there is one and it may come in.
         self.connected = true;
         self.heartbeat.goes_on(context, 0);
+        self.complete(context);
         match context.authenticator.without_connect(&self.visitor()) {
             Outcome::Accepted(identity) => match self.admit(context, broker, identity) {
                 Flow::Continue => None,
                 flow => Some(flow),
             },
             Outcome::Denied(denial) => Some(self.denied(context, broker, &denial)),
-            Outcome::Work(work) => Some(self.verify(context, work)),
+            Outcome::Work(work) => {
+                self.silent = true;
+                Some(self.verify(context, work))
+            }
         }
+    }
+
+    /// What the node knows of a client counts before what it says.
+    fn complete(&mut self, context: &Context) {
+        let mut options = std::mem::take(&mut self.options);
+        context
+            .authenticator
+            .complete(&mut options, self.certificate());
+        self.options = options;
     }
 
     /// CONNECT.
@@ -89,9 +105,10 @@ impl Client {
         if std::mem::replace(&mut self.connected, true) {
             broker.unsubscribe_all(self.conn);
         }
+        self.complete(context);
         // A verdict on what it said before no longer matters.
         self.ticket = self.ticket.wrapping_add(1);
-        (self.in_doubt, self.by_service) = (false, false);
+        (self.in_doubt, self.by_service, self.silent) = (false, false, false);
         let outcome = context.authenticator.begin(&self.visitor());
         self.received_verdict(context, broker, outcome)
     }
@@ -101,6 +118,9 @@ impl Client {
         self.asked_under = context.snapshot;
         self.ticket = self.ticket.wrapping_add(1);
         self.asks_service = matches!(*work, Work::Callout(_));
+        if let Work::Callout(work) = &*work {
+            self.service = Some(work.service.account.clone());
+        }
         Flow::Verify(work)
     }
 
@@ -159,6 +179,8 @@ impl Client {
         outcome: Outcome,
     ) -> Flow {
         match outcome {
+            // Who has said no CONNECT hears nothing in answer to it.
+            Outcome::Accepted(identity) if self.silent => self.admit(context, broker, identity),
             Outcome::Accepted(identity) => self.welcome(context, broker, identity),
             Outcome::Denied(denial) => self.denied(context, broker, &denial),
             Outcome::Work(work) => self.verify(context, work),
@@ -220,6 +242,9 @@ impl Client {
         }
         self.seat = broker.account_table(self.conn).take_seat();
         if self.seat.is_none() {
+            if let (true, Some(service)) = (self.by_service, &self.service) {
+                self.tell_unregistered(context, broker, &identity, service);
+            }
             return self.too_many(broker, &identity);
         }
         self.phase = Phase::Member;
@@ -234,10 +259,12 @@ impl Client {
     /// The account has as many connections as it may have.
     #[cold]
     pub(super) fn too_many(&self, broker: &mut Broker, identity: &Identity) -> Flow {
-        const TEXT: &str = "maximum account active connections exceeded";
         let (account, user) = (&identity.account, identity.label());
-        log::error!("{} - {TEXT} - Account:{account} {user}", self.label());
-        self.say_error(broker, TEXT);
+        log::error!(
+            "{} - {TOO_MANY_TEXT} - Account:{account} {user}",
+            self.label()
+        );
+        self.say_error(broker, TOO_MANY_TEXT);
         Flow::Close(CloseReason::AccountConnectionsExceeded)
     }
 }

@@ -12,6 +12,7 @@ use crate::broker::who::Who;
 use crate::proto::handshake::ConnectOptions;
 
 use super::client::Client;
+use super::connect::TOO_MANY_TEXT;
 use super::{Context, Flow};
 
 const REASON: CloseReason = CloseReason::AuthenticationFailure;
@@ -82,6 +83,32 @@ impl Client {
         self.turn_away(broker, denial, &who, (&name, concerns))
     }
 
+    /// A service has made a user for it, which there is no place for.
+    pub(super) fn tell_unregistered(
+        &self,
+        context: &Context,
+        broker: &mut Broker,
+        identity: &Identity,
+        service: &str,
+    ) {
+        let label = broker.account_table(self.conn).label.clone();
+        let who = Who {
+            user: claimed_user(&self.options).into(),
+            name_tag: (&*label).into(),
+            issuer_key: Box::default(),
+            ..self.who(context, broker, identity)
+        };
+        let why = format!("Could not register auth callout user: {TOO_MANY_TEXT}");
+        let refused = Refused {
+            who: &who,
+            account: &identity.account,
+            reason: REASON.text(),
+            why: &why,
+            concerns: Some((service, &why)),
+        };
+        broker.tell_refused(self.conn, &refused);
+    }
+
     fn turn_away(
         &self,
         broker: &mut Broker,
@@ -91,15 +118,19 @@ impl Client {
     ) -> Flow {
         log::error!("{} - {denial}", self.label());
         self.say_error(broker, denial.text());
+        let reason = match denial.wants_proxy() {
+            true => CloseReason::ProxyRequired,
+            false => REASON,
+        };
         let refused = Refused {
             who,
             account,
-            reason: REASON.text(),
+            reason: reason.text(),
             why: &denial.to_string(),
             concerns,
         };
         broker.tell_refused(self.conn, &refused);
-        Flow::Close(REASON)
+        Flow::Close(reason)
     }
 }
 

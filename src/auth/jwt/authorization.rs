@@ -1,13 +1,13 @@
 //! Claims of a callout: the server's request, and the service's response. Owns the types, and makes requests; decides
 //! nothing and sends nothing.
 
-use nkeys::KeyPair;
+use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::claims::Common;
 use super::json;
-use super::token;
+use super::token::{self, is_public};
 use super::validation::Issues;
 
 /// `aud` of a request.
@@ -219,23 +219,27 @@ impl ResponseClaims {
         })
     }
 
-    /// Everything that is wrong. `now` is seconds since 1970.
+    /// Everything that is wrong, in the oracle's words: the service is told. `now` is seconds since 1970.
     pub fn validate(&self, now: i64) -> Issues {
         let mut issues = Issues::default();
-        issues.check_user_key(&self.common.subject);
-        issues.check_server_key(&self.common.audience);
+        if !is_public(&KeyPairType::User, &self.common.subject) {
+            issues.error("Subject must be a user public key".to_owned());
+        }
+        if !is_public(&KeyPairType::Server, &self.common.audience) {
+            issues.error("Audience must be a server public key".to_owned());
+        }
         let Response {
             jwt,
             error,
             issuer_account,
         } = &self.response;
         match (jwt.is_empty(), error.is_empty()) {
-            (true, true) => issues.error("neither a user nor an error".to_owned()),
-            (false, false) => issues.error("both a user and an error".to_owned()),
+            (true, true) => issues.error("Error or Jwt is required".to_owned()),
+            (false, false) => issues.error("Only Error or Jwt can be set".to_owned()),
             _ => {}
         }
-        if !issuer_account.is_empty() {
-            issues.check_account_key(issuer_account);
+        if !issuer_account.is_empty() && !is_public(&KeyPairType::Account, issuer_account) {
+            issues.error("issuer_account is not an account public key".to_owned());
         }
         issues.check_times(&self.common, now);
         issues

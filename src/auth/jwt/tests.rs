@@ -303,14 +303,14 @@ fn responses_of_a_callout() {
     };
     check(json!({"jwt": "x"}), expect![""]);
     check(json!({"error": "no"}), expect![""]);
-    check(json!({}), expect!["neither a user nor an error"]);
+    check(json!({}), expect!["Error or Jwt is required"]);
     check(
         json!({"jwt": "x", "error": "no"}),
-        expect!["both a user and an error"],
+        expect!["Only Error or Jwt can be set"],
     );
     check(
         json!({"error": "no", "issuer_account": "me"}),
-        expect!["a text is not the public key of an account"],
+        expect!["issuer_account is not an account public key"],
     );
 }
 

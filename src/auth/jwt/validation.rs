@@ -93,10 +93,6 @@ impl Issues {
         self.check_key(key, &KeyPairType::User, "a user");
     }
 
-    pub(super) fn check_server_key(&mut self, key: &str) {
-        self.check_key(key, &KeyPairType::Server, "a server");
-    }
-
     /// The text is not repeated: somebody may have put a seed there.
     pub(super) fn check_key(&mut self, key: &str, kind: &KeyPairType, of: &str) {
         if !is_public(kind, key) {

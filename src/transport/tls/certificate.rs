@@ -53,9 +53,18 @@ impl PeerCertificate {
         match name {
             GeneralName::RFC822Name(email) => self.emails.push((*email).to_owned()),
             GeneralName::DNSName(name) => self.dns_names.push((*name).to_owned()),
-            GeneralName::URI(uri) => self.uris.push((*uri).to_owned()),
+            GeneralName::URI(uri) => self.uris.push(plain(uri)),
             _ => {}
         }
+    }
+}
+
+/// A URI as the oracle writes it: the scheme in small letters, and no fragment that is empty.
+fn plain(uri: &str) -> String {
+    let uri = uri.strip_suffix('#').unwrap_or(uri);
+    match uri.split_once(':') {
+        Some((scheme, rest)) => format!("{}:{rest}", scheme.to_ascii_lowercase()),
+        None => uri.to_owned(),
     }
 }
 
