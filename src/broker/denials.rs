@@ -9,7 +9,7 @@ use crate::proto::encode;
 use super::Broker;
 use super::effect::ConnId;
 use super::events::Server;
-use super::peer::Traffic;
+use super::peer::Counts;
 use super::who::{Told, Who};
 
 /// The oracle's type for clients that have gone; these have never come.
@@ -46,21 +46,6 @@ struct Event<'a> {
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Counts {
-    msgs: u64,
-    bytes: u64,
-}
-
-impl From<Traffic> for Counts {
-    fn from(traffic: Traffic) -> Self {
-        Counts {
-            msgs: traffic.messages,
-            bytes: traffic.bytes,
-        }
-    }
 }
 
 impl Broker {

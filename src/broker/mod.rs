@@ -6,6 +6,7 @@
 //! [`effect::Batch`] a shard, the rest is an [`effect::Effect`].
 
 mod answers;
+mod comings;
 mod deadlines;
 pub mod deliver;
 pub mod denials;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use serde::Serialize;
 
 use crate::account::{AccountId, GLOBAL};
 use crate::auth::{Permissions, ResponseTracker};
@@ -26,6 +27,22 @@ impl std::ops::AddAssign for Traffic {
     fn add_assign(&mut self, more: Traffic) {
         self.messages += more.messages;
         self.bytes += more.bytes;
+    }
+}
+
+/// The same in an event.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Counts {
+    msgs: u64,
+    bytes: u64,
+}
+
+impl From<Traffic> for Counts {
+    fn from(traffic: Traffic) -> Self {
+        Counts {
+            msgs: traffic.messages,
+            bytes: traffic.bytes,
+        }
     }
 }
 

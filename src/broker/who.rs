@@ -129,6 +129,15 @@ impl<'a> Told<'a> {
         }
     }
 
+    /// Tells everything of a client that has just come to `account`. Its server is told elsewhere.
+    pub(super) fn come(who: &'a Who, account: &'a str) -> Self {
+        Told {
+            server: None,
+            rtt: None,
+            ..Told::new(Some(who), account, None, Detail::Full)
+        }
+    }
+
     /// Tells everything of a client that has gone from `account` at this time, RFC 3339. Its server is told elsewhere.
     pub(super) fn gone(who: &'a Who, account: &'a str, stop: &'a str) -> Self {
         Told {

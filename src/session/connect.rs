@@ -253,6 +253,7 @@ impl Client {
         let who = self.who(context, broker, &identity);
         broker.peer(self.conn).who = Some(Arc::new(who));
         self.identity = Some(Box::new(identity));
+        self.tell_come(context, broker);
         self.apply_limits(context, broker)
     }
 

@@ -83,6 +83,39 @@ impl Client {
         self.turn_away(broker, denial, &who, (&name, concerns))
     }
 
+    /// It has come in: the system account hears of it.
+    pub(super) fn tell_come(&self, context: &Context, broker: &mut Broker) {
+        broker.tell_come(self.conn, |broker| self.who_in_account(context, broker));
+    }
+
+    /// It goes: the system account hears of it. Of the broker's own connections it does not.
+    pub fn tell_gone(&self, context: &Context, broker: &mut Broker, reason: CloseReason) {
+        if !self.is_internal() {
+            let who = |broker: &Broker| self.who_in_account(context, broker);
+            broker.tell_gone(self.conn, who, reason.text());
+        }
+    }
+
+    /// What is told of it with the name of its account, let in or not.
+    fn who_in_account(&self, context: &Context, broker: &Broker) -> Who {
+        let label = broker.account_table(self.conn).label.clone();
+        let known = broker
+            .find_peer(self.conn)
+            .and_then(|peer| peer.who.as_ref());
+        let who = match known {
+            Some(who) => Who::clone(who),
+            None => Who {
+                user: claimed_user(&self.options).into(),
+                ..self.who(context, broker, &Identity::stranger())
+            },
+        };
+        Who {
+            name_tag: (&*label).into(),
+            rtt_ns: self.heartbeat.round_trip_ns(),
+            ..who
+        }
+    }
+
     /// A service has made a user for it, which there is no place for.
     pub(super) fn tell_unregistered(
         &self,

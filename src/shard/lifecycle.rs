@@ -161,6 +161,10 @@ impl<R: Ring> Shard<R> {
             self.connections.wires.get(conn).fd,
         );
         self.ring.close(token, fd);
+        if !self.stopping {
+            let client = &self.connections.get(conn).client;
+            client.tell_gone(&self.context, &mut self.broker, reason);
+        }
         self.broker.close(conn);
         let connection = self.connections.remove(conn);
         if let Some(chunk) = connection.secure.and_then(|secure| secure.into_chunk()) {
