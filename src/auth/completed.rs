@@ -9,14 +9,17 @@ use super::Authenticator;
 
 impl Authenticator {
     /// Completes CONNECT. Afterwards the client is known as what it says: to [`Authenticator::begin`], to callout services
-    /// and in events.
-    pub fn complete(&self, connect: &mut ConnectOptions, certificate: Option<&PeerCertificate>) {
+    /// and in events. Whether it now says what the client did not: another CONNECT must not find that.
+    pub fn complete(
+        &self,
+        connect: &mut ConnectOptions,
+        certificate: Option<&PeerCertificate>,
+    ) -> bool {
         if self.operator.is_some() {
-            return;
+            return false;
         }
         connect.jwt = Secret::default();
-        if let Some(users) = &self.users {
-            users.complete(connect, certificate);
-        }
+        let users = self.users.as_ref();
+        users.is_some_and(|users| users.complete(connect, certificate))
     }
 }

@@ -143,23 +143,24 @@ impl Users {
     }
 
     /// Says in place of a client who it is: the user of its certificate, or the `no_auth_user` where it brings nothing.
+    /// Whether there is something to say.
     pub(super) fn complete(
         &self,
         connect: &mut ConnectOptions,
         certificate: Option<&PeerCertificate>,
-    ) {
+    ) -> bool {
         let silent =
             connect.user.is_empty() && connect.pass.is_empty() && connect.auth_token.is_empty();
         let by_key = !self.keys.is_empty() && !connect.nkey.is_empty();
         match (&self.stand_in, &self.certificates) {
-            _ if by_key => {}
+            _ if by_key => return false,
             (StandIn::Key(key), _) if silent && connect.nkey.is_empty() => {
                 connect.nkey = (&**key).into();
             }
             (_, Some(subjects)) => {
                 let Some(user) = certificate.and_then(|shown| self.certified(shown, subjects))
                 else {
-                    return;
+                    return false;
                 };
                 let claimed = &connect.user;
                 if !claimed.is_empty() {
@@ -173,8 +174,9 @@ impl Users {
                 connect.user = (&**name).into();
                 connect.pass = self.by_name[name].password.as_given();
             }
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     /// `None` where the client names no user and none stands in: another method decides.

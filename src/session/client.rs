@@ -57,6 +57,8 @@ pub struct Client {
     pub(super) service: Option<Arc<str>>,
     /// It was let in, or is judged, without CONNECT.
     pub(super) silent: bool,
+    /// The node has said in its place who it is.
+    pub(super) completed: bool,
     /// It was let in, and a verdict on whether it still may be is on its way.
     pub(super) in_doubt: bool,
     pub(super) first_pong_sent: bool,
@@ -135,6 +137,7 @@ impl Client {
             by_service: false,
             service: None,
             silent: false,
+            completed: false,
             in_doubt: false,
             first_pong_sent: false,
             options: Box::default(),
@@ -192,6 +195,7 @@ impl Client {
             by_service: false,
             service: None,
             silent: false,
+            completed: false,
             in_doubt: false,
             first_pong_sent: true,
             options: Box::new(options),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::auth::{Denial, DenialReason, Identity, Outcome, Visitor, Work};
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
-use crate::proto::handshake::{self, ConnectRefusal, Info};
+use crate::proto::handshake::{self, ConnectRefusal, Info, Secret};
 
 use super::client::{Client, Phase};
 use super::{Context, Flow};
@@ -88,14 +88,24 @@ impl Client {
     /// What the node knows of a client counts before what it says.
     fn complete(&mut self, context: &Context) {
         let mut options = std::mem::take(&mut self.options);
-        context
+        self.completed = context
             .authenticator
             .complete(&mut options, self.certificate());
         self.options = options;
     }
 
+    /// Another CONNECT begins with what the client itself has said, and with no secret of the configuration.
+    fn forget_completed(&mut self) {
+        if std::mem::take(&mut self.completed) {
+            let options = &mut self.options;
+            (options.user, options.nkey) = (Box::default(), Box::default());
+            options.pass = Secret::default();
+        }
+    }
+
     /// CONNECT.
     pub(super) fn connect(&mut self, context: &Context, broker: &mut Broker, json: &[u8]) -> Flow {
+        self.forget_completed();
         if let Err(error) = handshake::parse(json, &mut self.options) {
             log::error!("{} - {error}", self.label());
             return Flow::Close(CloseReason::ParseError);
