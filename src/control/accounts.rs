@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::auth::jwt::{ALL, Trust};
+use crate::auth::jwt::{ALL, AccountClaims, Trust};
 use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{self, Outcome, Work};
-use crate::config::{Config, ConfigError, Labels};
+use crate::config::{Config, ConfigError, Labels, ResolverKind};
 use crate::proto::handshake::COMPATIBLE_VERSION;
 use crate::shard::ring::Token;
 use crate::shard::{Job, Task, ToShard};
@@ -159,11 +159,13 @@ impl Accounts {
             },
             mode,
         };
-        if let Some((key, _)) = accounts.mode.system_account.clone() {
-            accounts.learn_at_start(&key, now);
-            if !accounts.known.contains_key(&*key) {
-                return Err(format!("the system account {key} cannot be resolved"));
-            }
+        if let Some((key, _)) = accounts.mode.system_account.clone()
+            && let Err(why) = accounts.learn_at_start(&key, now)
+            && !accounts.bootstrap(&key)
+        {
+            return Err(format!(
+                "the system account {key} cannot be resolved: {why}"
+            ));
         }
         Ok(Some(accounts))
     }
@@ -372,15 +374,27 @@ impl Accounts {
         Ok(())
     }
 
-    fn learn_at_start(&mut self, key: &str, now: Timestamp) {
-        let outcome = match self.resolver.fetch(key, now.as_millisecond()) {
+    fn learn_at_start(&mut self, key: &str, now: Timestamp) -> Result<(), String> {
+        match self.resolver.fetch(key, now.as_millisecond()) {
             Ok(Fetched::Found(jwt)) => self.learn(key, &jwt, now),
             Ok(Fetched::Elsewhere(_)) => Err("it is not there".to_owned()),
             Err(why) => Err(why),
-        };
-        if let Err(why) = outcome {
-            log::error!("account {key}: {why}");
         }
+    }
+
+    /// A system account that is not to be had yet is there all the same until it is pushed, so that it can be. The oracle's
+    /// rule: not for accounts that stand in the configuration, and only where there is one operator.
+    /// Whether that is so.
+    fn bootstrap(&mut self, key: &str) -> bool {
+        let [operator] = &*self.mode.operators else {
+            return false;
+        };
+        if matches!(self.mode.resolver, Some((ResolverKind::Memory, _)) | None) {
+            return false;
+        }
+        let claims = AccountClaims::placeholder(key, &operator.common.issuer);
+        self.known.insert(key.into(), Arc::new(claims));
+        true
     }
 
     /// Learns an account that others import from, if it is at hand; else somebody asks for it.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::claims::Common;
 use super::json;
@@ -219,6 +219,24 @@ impl AccountClaims {
             account.forget_what_version_2_added();
         }
         Ok(AccountClaims { common, account })
+    }
+
+    /// What stands in for the claims of an account that nobody has got yet: it limits nothing, and only its own key signs.
+    pub fn placeholder(key: &str, issuer: &str) -> Self {
+        let none = -1;
+        let claims = json!({
+            "sub": key,
+            "iss": issuer,
+            "nats": {
+                "version": 2,
+                "signing_keys": [key],
+                "limits": {
+                    "conn": none, "leaf": none, "subs": none, "data": none, "payload": none,
+                    "imports": none, "exports": none, "wildcards": true,
+                },
+            },
+        });
+        AccountClaims::read(2, &claims).expect("claims of our own")
     }
 
     /// Whether a key signs for this account. `strict` is whether its operator wants that to be a signing key.
