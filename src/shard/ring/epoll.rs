@@ -46,6 +46,8 @@ pub struct EpollRing {
     free: Vec<u16>,
     /// Events that came about without the kernel's readiness.
     ready: Vec<Event>,
+    /// Shut down and closed when this turn is over: who sees that finds what the turn has told other shards.
+    closing: Vec<RawFd>,
     waker: Waker,
     peers: Vec<PeerHandle>,
 }
@@ -84,6 +86,7 @@ impl EpollRing {
             buffers: vec![0; usize::from(count) * RECEIVE_BUFFER_BYTES].into_boxed_slice(),
             free: (0..count).rev().collect(),
             ready: Vec::new(),
+            closing: Vec::new(),
             waker,
             peers: Vec::new(),
         })
@@ -166,7 +169,7 @@ impl Ring for EpollRing {
         if let Some(token) = connection.receiving {
             self.ready.push(ended(token, ReceiveEnd::Stopped));
         }
-        shut_and_close(fd);
+        self.closing.push(fd);
     }
 
     fn wake(&mut self, peer: usize) {
@@ -174,6 +177,7 @@ impl Ring for EpollRing {
     }
 
     fn turn(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()> {
+        self.closing.drain(..).for_each(shut_and_close);
         self.resume_listeners();
         let timeout = self.timeout(wait);
         events.append(&mut self.ready);
