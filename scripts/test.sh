@@ -22,4 +22,9 @@ step "lock-free parts under loom"
 scripts/loom.sh
 
 step "tests"
-cargo test --no-fail-fast
+log=target/tests.log
+if ! cargo test --no-fail-fast 2>&1 | tee "$log"; then
+    step "what failed, once more"
+    awk '/^failures:$/ { show = 1 } show; /^test result:/ { show = 0 }' "$log"
+    exit 1
+fi

@@ -49,12 +49,23 @@ natsStatus log_in(const struct login *login, natsConnection **client)
     return status;
 }
 
+// Logs in who may come in. Of the signatures that this library (3.4.1) makes, some hundredths do not verify: nats-server
+// refuses them as often. So whoever signs tries again.
+static natsStatus come_in(const struct login *login, natsConnection **client)
+{
+    bool signs = login->seed != NULL || login->creds != NULL;
+    natsStatus status = log_in(login, client);
+    for (int again = 0; again < 9 && signs && status == NATS_CONNECTION_AUTH_FAILED; again++)
+        status = log_in(login, client);
+    return status;
+}
+
 // Those who log in so can publish, subscribe, ask and answer. Several, so that some sit on different shards.
 static void usable(const struct login *login)
 {
     natsConnection *clients[2];
     for (int n = 0; n < 2; n++)
-        OK(log_in(login, &clients[n]));
+        OK(come_in(login, &clients[n]));
     natsSubscription *sub = subscribe(clients[0], "allowed.a");
     natsSubscription *asked = respond(clients[0], "allowed.ask", NULL);
     publish(clients[1], "allowed.a", "x");
