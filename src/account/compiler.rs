@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::config::check::{Exporters, Permit};
 use crate::config::{self, Account, Config, Export, ExportKind, Import, ResponseType, Service};
-use crate::subject::{Transform, TransformError, has_wildcard};
+use crate::subject::{Transform, TransformError, has_wildcard, overlaps};
 
 use super::table::{
     AccountTable, Latency, Mapping, RoutingTable, ServiceHop, StreamHop, StreamSource,
@@ -196,6 +196,7 @@ impl Compiler {
                 subject: latency.subject.into_bytes().into(),
             })
         });
+        let comes_back = importer == exporter && overlaps(&pattern, import.subject.as_bytes());
         let hop = ServiceHop {
             to: exporter,
             transform,
@@ -204,6 +205,7 @@ impl Compiler {
             threshold_ms: service.threshold_ms,
             latency,
             allow_trace,
+            comes_back,
             via,
         };
         self.table(importer).services.add(&pattern, hop);
@@ -284,7 +286,9 @@ mod tests {
         let table = tables();
         let (a, b) = (table.find("A").unwrap(), table.find("B").unwrap());
         let mut asked = Vec::new();
-        table.account(b).services(b"ask.1", |hop| asked.push(hop));
+        table
+            .account(b)
+            .services(b"ask.1", false, |hop| asked.push(hop));
         let [hop] = asked.as_slice() else {
             panic!("{asked:?}")
         };

@@ -115,6 +115,9 @@ pub struct ServiceHop {
     pub latency: Option<Arc<Latency>>,
     /// Traces of messages go on there.
     pub allow_trace: bool,
+    /// The account imports its own service, on subjects that the service itself is on: only what is published in the
+    /// account goes this way, and once.
+    pub comes_back: bool,
     /// The import's place among the importer's, as they were compiled: for explanations.
     pub via: u32,
 }
@@ -304,9 +307,19 @@ impl AccountTable {
         self.streams.matching(subject, found);
     }
 
-    /// Every service of others that takes a subject of this account.
-    pub fn services<'a>(&'a self, subject: &[u8], found: impl FnMut(&'a ServiceHop)) {
-        self.services.matching(subject, found);
+    /// Every service of others that takes a subject of this account. `across`: it is a request that came here through an
+    /// import, or its answer.
+    pub fn services<'a>(
+        &'a self,
+        subject: &[u8],
+        across: bool,
+        mut found: impl FnMut(&'a ServiceHop),
+    ) {
+        self.services.matching(subject, |hop| {
+            if !(across && hop.comes_back) {
+                found(hop);
+            }
+        });
     }
 
     /// Whose answers to "who gets this subject" a change of interest in this account concerns, beside its own.

@@ -91,6 +91,9 @@ impl Operator {
             let denied = Denial::of(before, DenialReason::NoCredentials);
             Outcome::Denied(denied.because(found))
         };
+        if was.trust.is_pinned(account) && !self.trust.is_pinned(account) {
+            return denied(jwt::Reason::NotPinned);
+        }
         let Some(after) = self.account(account) else {
             return denied(match self.withdrawn.contains(account) {
                 true => jwt::Reason::Withdrawn,

@@ -404,7 +404,7 @@ impl Broker {
             let mut heard = self.answers.contains(&reply);
             self.table
                 .account(account)
-                .services(&reply, |_| heard = true);
+                .services(&reply, false, |_| heard = true);
             self.accounts[account.0 as usize].matches(&reply, |_| heard = true);
             if !heard {
                 self.drop_answers_to(account, &reply);

@@ -199,7 +199,9 @@ impl Broker {
         let peer = self.peers[conn as usize]
             .as_mut()
             .expect("an open connection");
-        if subject_is_reserved(run.subject, false) {
+        if subject_is_reserved(run.subject, false)
+            && subject_is_reserved(run.subject, self.table.system == Some(peer.account))
+        {
             return Err(Refusal::Subject);
         }
         if let Some(permissions) = &peer.permissions
@@ -309,7 +311,7 @@ impl Broker {
                 }
             });
         }
-        table.services(subject, |hop| {
+        table.services(subject, space.across, |hop| {
             found.calls.push(Arc::new(Call::new(hop, subject)))
         });
         found.finish();

@@ -222,7 +222,7 @@ impl Broker {
         }
         let table = self.table.account(requestor);
         let mut named = table.has_mappings();
-        table.services(reply, |_| named = true);
+        table.services(reply, false, |_| named = true);
         named
     }
 

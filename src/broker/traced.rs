@@ -372,7 +372,7 @@ impl Broker {
                 self.way_in_account(hop.to, &seen, Some(hop), &mut way);
             });
         }
-        table.services(subject, |hop| {
+        table.services(subject, space.across, |hop| {
             way.calls.push(Arc::new(Call::new(hop, subject)))
         });
         way.found.finish();

@@ -150,7 +150,7 @@ fn comes_back(
     subject: &[u8],
     path: &mut [bool],
 ) -> bool {
-    let (_, to, transform) = &hops[hop];
+    let (from, to, transform) = &hops[hop];
     if !transform.matches(subject) {
         return false;
     }
@@ -192,7 +192,9 @@ fn comes_back(
         }
     }
     path[hop] = true;
-    let leaving = |next: &usize| hops[*next].0 == *to;
+    // What an account imports from itself goes in once.
+    let own = from == to && mapping.is_none();
+    let leaving = |next: &usize| hops[*next].0 == *to && !(own && *next == hop);
     let found = (0..hops.len()).filter(leaving).any(|next| {
         ways.iter()
             .any(|way| comes_back(config, hops, service, next, way, path))

@@ -172,29 +172,12 @@ impl Fixed<'_> {
         };
         let jwts =
             |o: &Operators| -> Vec<String> { o.operators.iter().map(|o| o.jwt.clone()).collect() };
-        let resolver = |o: &Operators| o.resolver.as_ref().map(|(kind, _)| kind.clone());
-        let sentinel = |o: &Operators| o.default_sentinel.as_ref().map(|(jwt, _)| jwt.clone());
         let changed = [
             ("TrustedOperators", "operator", jwts(old) != jwts(new)),
             (
                 "TrustedKeys",
                 "trusted_keys",
                 names(&old.trusted_keys) != names(&new.trusted_keys),
-            ),
-            (
-                "AccountResolver",
-                "resolver",
-                resolver(old) != resolver(new),
-            ),
-            (
-                "ResolverPinnedAccounts",
-                "resolver_pinned_accounts",
-                names(&old.pinned) != names(&new.pinned),
-            ),
-            (
-                "DefaultSentinel",
-                "default_sentinel",
-                sentinel(old) != sentinel(new),
             ),
         ];
         for (name, setting, _) in changed.into_iter().filter(|(_, _, changed)| *changed) {

@@ -23,7 +23,7 @@ use crate::shard::{Job, Task, ToShard};
 
 use super::bus::{Bus, Message};
 use super::fetchers::Fetchers;
-use super::resolver::{Fetched, Resolver, tls};
+use super::resolver::{Changed, Fetched, Resolver, tls};
 use super::workers::ShardLine;
 
 /// How often claims are looked at whose time may have come although nobody said when.
@@ -205,15 +205,27 @@ impl Accounts {
             return Ok(());
         };
         let inbox = format!("$SYS._INBOX.{}", nkeys::KeyPair::new_user().public_key());
-        let role = self.resolver.role();
-        let requests = role.subjects().iter().map(|subject| (*subject).to_owned());
-        let subjects = requests.chain([format!("{inbox}.*")]).collect();
+        let subjects = self.subjects(&inbox);
         let events = self.events.clone();
         let bus = Bus::open(line, key, subjects, move |message| {
             let _ = events.send(Event::Message(message));
         })?;
         self.bus = Some((bus, inbox));
         Ok(())
+    }
+
+    /// What is listened to in the system account.
+    fn subjects(&self, inbox: &str) -> Vec<String> {
+        let role = self.resolver.role();
+        let requests = role.subjects().iter().map(|subject| (*subject).to_owned());
+        requests.chain([format!("{inbox}.*")]).collect()
+    }
+
+    /// The resolver may be another one, that others ask other things.
+    fn resubscribe(&self) {
+        if let Some((bus, inbox)) = &self.bus {
+            bus.resubscribe(self.subjects(inbox));
+        }
     }
 
     /// Takes what has come.
@@ -248,10 +260,21 @@ impl Accounts {
         let now = Timestamp::now();
         let tls = tls::load(config).map_err(|errors| lines_of(&errors))?;
         let now_ms = now.as_millisecond();
-        let changed = self.resolver.reload(&mode.preload, tls, now_ms)?;
+        let Some((kind, _)) = &mode.resolver else {
+            return Err("operator mode needs a resolver".to_owned());
+        };
+        let changed = self.resolver.reload(kind, &mode.preload, tls, now_ms)?;
+        self.resubscribe();
         self.trust = Arc::new(mode.trust(TimeZone::system()));
-        let gone = |key: &&String| !mode.preload.contains_key(*key);
-        let gone = self.mode.preload.keys().filter(gone).cloned();
+        let (changed, before) = match changed {
+            Changed::These(keys) => (keys, self.mode.preload.keys().cloned().collect()),
+            Changed::All => {
+                let known: Vec<String> = self.known.keys().map(ToString::to_string).collect();
+                (known.clone(), known)
+            }
+        };
+        let gone = before.into_iter();
+        let gone = gone.filter(|key| !mode.preload.contains_key(key));
         self.withdrawn = Arc::new(gone.chain(self.withdrawn.iter().cloned()).collect());
         self.mode = mode;
         for key in changed {

@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub struct Bus {
 struct Shared {
     account: Arc<str>,
     line: ShardLine,
-    subjects: Vec<String>,
+    subjects: Mutex<Vec<String>>,
     writer: Mutex<Option<UnixStream>>,
 }
 
@@ -56,7 +56,7 @@ impl Bus {
         let shared = Arc::new(Shared {
             account: account.into(),
             line,
-            subjects,
+            subjects: Mutex::new(subjects),
             writer: Mutex::new(None),
         });
         let bus = Bus {
@@ -74,6 +74,19 @@ impl Bus {
         Ok(bus)
     }
 
+    /// Subscribes to other subjects instead, if they are others.
+    pub fn resubscribe(&self, subjects: Vec<String>) {
+        let before = std::mem::replace(&mut *lock(&self.shared.subjects), subjects.clone());
+        if before == subjects {
+            return;
+        }
+        let mut lines: String = (1..=before.len())
+            .map(|sid| format!("UNSUB {sid}\r\n"))
+            .collect();
+        lines += &subscribe(&subjects);
+        self.shared.write(lines.as_bytes());
+    }
+
     /// Publishes. A message that cannot be written is lost, as those to a broker that stops are.
     pub fn publish(&self, subject: &str, reply: &str, headers: &[u8], payload: &[u8]) {
         let (space, total) = (" ", headers.len() + payload.len());
@@ -87,6 +100,18 @@ impl Bus {
     }
 }
 
+/// The lines that subscribe, numbered from 1.
+fn subscribe(subjects: &[String]) -> String {
+    let numbered = (1..).zip(subjects);
+    numbered
+        .map(|(sid, subject)| format!("SUB {subject} {sid}\r\n"))
+        .collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with the lock")
+}
+
 impl Shared {
     /// A fresh socket pair, one end given to the shard.
     fn connect(&self) -> io::Result<UnixStream> {
@@ -94,12 +119,10 @@ impl Shared {
         theirs.set_nonblocking(true)?;
         let writer = own.try_clone()?;
         let mut hello: Vec<u8> = Vec::new();
-        for (sid, subject) in self.subjects.iter().enumerate() {
-            hello.extend_from_slice(format!("SUB {subject} {}\r\n", sid + 1).as_bytes());
-        }
+        hello.extend_from_slice(subscribe(&lock(&self.subjects)).as_bytes());
         hello.extend_from_slice(b"PING\r\n");
         (&writer).write_all(&hello)?;
-        *self.lock() = Some(writer);
+        *lock(&self.writer) = Some(writer);
         let served = self.line.tell(ToShard::Internal {
             socket: theirs.into(),
             account: self.account.clone(),
@@ -110,12 +133,8 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<UnixStream>> {
-        self.writer.lock().expect("nobody panics with the writer")
-    }
-
     fn write(&self, bytes: &[u8]) {
-        if let Some(writer) = &mut *self.lock()
+        if let Some(writer) = &mut *lock(&self.writer)
             && let Err(error) = writer.write_all(bytes)
         {
             log::debug!("internal connection to {:?}: {error}", self.account);

@@ -131,6 +131,8 @@ fn requests(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) ->
             };
             let (import, export) = world.import_items(importer, hop.via);
             let behind = match &from {
+                // Only what is published in the account itself comes back to it.
+                _ if hop.comes_back => Vec::new(),
                 None => Vec::new(),
                 Some(from) => published(world, importer, from, hops + 1),
             };

@@ -79,9 +79,10 @@ impl Walk<'_, '_> {
             Fate::Stays => subject.extend_from_slice(arrival.subject),
             Fate::Lost => {}
         }
+        let system = self.world.table.system == Some(arrival.account);
         let permission = arrival
             .publisher
-            .map(|who| verdict::publish(who.permissions.as_deref(), &subject));
+            .map(|who| verdict::publish(who.permissions.as_deref(), &subject, system));
         let lost = matches!(fate, Fate::Lost);
         let goes = !lost && permission.as_ref().is_none_or(|verdict| verdict.allowed);
         Way {
@@ -110,7 +111,7 @@ impl Walk<'_, '_> {
             table.streams(subject, |hop| streams.push(hop));
         }
         let mut services: Vec<&ServiceHop> = Vec::new();
-        table.services(subject, |hop| services.push(hop));
+        table.services(subject, across, |hop| services.push(hop));
         streams.sort_by_key(|hop| (hop.to, hop.via));
         services.sort_by_key(|hop| hop.via);
         let mut notes =

@@ -10,9 +10,9 @@ use super::report::{Item, Verdict};
 /// A subject like those that services answer to.
 pub(super) const ANSWER: &[u8] = b"_R_.000000.000000000000";
 
-/// Whether a message may be published.
-pub(super) fn publish(permissions: Option<&Permissions>, subject: &[u8]) -> Verdict {
-    if subject_is_reserved(subject, false) {
+/// Whether a message may be published; `system` is whether in the system account.
+pub(super) fn publish(permissions: Option<&Permissions>, subject: &[u8], system: bool) -> Verdict {
+    if subject_is_reserved(subject, system) {
         return refused("reserved for the server");
     }
     let Some(permissions) = permissions else {

@@ -215,6 +215,11 @@ impl<'a> Graph<'a> {
                 continue;
             };
             if next == start {
+                // An import of the account's own: what comes out goes in no second time.
+                let own = path.len() == 1 && self.hops[start].from == self.hops[start].to;
+                if own && arrival.way == Way::Plain {
+                    continue;
+                }
                 if !self.some_subject_goes(&path, &arrival) {
                     continue;
                 }

@@ -30,7 +30,8 @@ use url::UrlResolver;
 /// 1970.
 #[derive(Debug)]
 pub struct Resolver {
-    place: Place,
+    /// A reload may put another there. The lock is not held while somebody answers.
+    place: Mutex<Arc<Place>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +41,16 @@ enum Place {
         store: Box<Mutex<Directory>>,
         settings: DirectoryResolver,
     },
-    Url(Mutex<Arc<UrlResolver>>),
+    Url(UrlResolver),
+}
+
+/// Of which accounts a reload may have changed what is there.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// These.
+    These(Vec<String>),
+    /// All: who is not there is gone.
+    All,
 }
 
 /// What came of a fetch.
@@ -107,26 +117,23 @@ impl Resolver {
         tls: TlsConfig,
         now_ms: i64,
     ) -> Result<Resolver, String> {
-        let place = match kind {
-            ResolverKind::Memory => Place::Memory(Mutex::default()),
-            ResolverKind::Url(url) => {
-                let url = UrlResolver::new(url, url::FETCH_MAX, tls);
-                url.fetch("")?;
-                Place::Url(Mutex::new(Arc::new(url)))
-            }
-            ResolverKind::Directory(settings) => Place::Directory {
-                store: Box::new(Mutex::new(open_directory(settings, now_ms)?)),
-                settings: settings.clone(),
-            },
-        };
-        let resolver = Resolver { place };
-        resolver.preload(preload, now_ms);
-        Ok(resolver)
+        let place = Place::open(kind, tls, now_ms)?;
+        if let Place::Url(asks) = &place {
+            asks.fetch("")?;
+        }
+        place.preload(preload, now_ms);
+        Ok(Resolver {
+            place: Mutex::new(Arc::new(place)),
+        })
+    }
+
+    fn place(&self) -> Arc<Place> {
+        lock(&self.place).clone()
     }
 
     /// What it is to others.
     pub fn role(&self) -> Role {
-        match &self.place {
+        match &*self.place() {
             Place::Directory { settings, .. } => match settings.kind {
                 DirectoryKind::Full => Role::Full,
                 DirectoryKind::Cache => Role::Cache,
@@ -137,12 +144,13 @@ impl Resolver {
 
     /// Whether a fetch is a matter of this machine alone: it takes no time to speak of.
     pub fn is_near(&self) -> bool {
-        !matches!(self.place, Place::Url(_))
+        !matches!(&*self.place(), Place::Url(_))
     }
 
     /// The directory, for the log.
     pub fn directory(&self) -> Option<String> {
-        let Place::Directory { store, .. } = &self.place else {
+        let place = self.place();
+        let Place::Directory { store, .. } = &*place else {
             return None;
         };
         Some(lock(store).path().display().to_string())
@@ -150,7 +158,7 @@ impl Resolver {
 
     /// How often the directory is compared with those of other nodes; `None` if it is not.
     pub fn sync_interval(&self) -> Option<Duration> {
-        match &self.place {
+        match &*self.place() {
             Place::Directory { settings, .. } if settings.kind == DirectoryKind::Full => {
                 Some(Duration::from_millis(settings.interval_ms))
             }
@@ -160,7 +168,7 @@ impl Resolver {
 
     /// The payload of the `$SYS.REQ.CLAIMS.PACK` that compares it; all zeros where there is no directory.
     pub fn hash(&self) -> Hash {
-        match &self.place {
+        match &*self.place() {
             Place::Directory { store, .. } => *lock(store).index().hash(),
             _ => [0; 32],
         }
@@ -174,7 +182,7 @@ impl Resolver {
         if !is_account_key(key) {
             return Err("will only fetch valid account keys".to_owned());
         }
-        match &self.place {
+        match &*self.place() {
             Place::Memory(jwts) => match lock(jwts).get(key) {
                 Some(jwt) => Ok(Fetched::Found(jwt.clone())),
                 None => Err("account missing".to_owned()),
@@ -186,11 +194,7 @@ impl Resolver {
                 ))),
                 Err(error) => Err(error.to_string()),
             },
-            Place::Url(url) => {
-                // The lock is not held while somebody answers.
-                let url = Arc::clone(&lock(url));
-                url.fetch(key).map(Fetched::Found)
-            }
+            Place::Url(asks) => asks.fetch(key).map(Fetched::Found),
         }
     }
 
@@ -200,21 +204,12 @@ impl Resolver {
     /// # Errors
     /// A sentence: it is not the account's, or cannot be written.
     pub fn take(&self, key: &str, jwt: &str, now_ms: i64) -> Result<(), String> {
-        match &self.place {
-            Place::Memory(jwts) => {
-                lock(jwts).insert(key.to_owned(), jwt.to_owned());
-                Ok(())
-            }
-            Place::Directory { store, .. } => take(&mut *lock(store), key, jwt, now_ms)
-                .map(drop)
-                .map_err(|error| error.to_string()),
-            Place::Url(_) => Err("store operation not supported for URL Resolver".to_owned()),
-        }
+        self.place().take(key, jwt, now_ms)
     }
 
     /// Answers a request about account JWTs.
     pub fn answer(&self, rules: &Rules<'_>, request: Request<'_>, now_ms: i64) -> Answer {
-        match &self.place {
+        match &*self.place() {
             Place::Directory { store, .. } => rules.answer(&mut *lock(store), request, now_ms),
             _ => rules.answer(&mut Nowhere, request, now_ms),
         }
@@ -244,7 +239,8 @@ impl Resolver {
 
     /// Takes in an answer to a `PACK` request; gives what changed. What is wrong with it is logged.
     pub fn merge(&self, packed: &str, now_ms: i64) -> Vec<Effect> {
-        let Place::Directory { store, .. } = &self.place else {
+        let place = self.place();
+        let Place::Directory { store, .. } = &*place else {
             return Vec::new();
         };
         let (effects, errors) = merge(&mut *lock(store), packed, now_ms);
@@ -256,7 +252,8 @@ impl Resolver {
 
     /// Removes the files of expired JWTs. Gives when to do so again.
     pub fn expire(&self, now_ms: i64) -> Option<Duration> {
-        let Place::Directory { store, .. } = &self.place else {
+        let place = self.place();
+        let Place::Directory { store, .. } = &*place else {
             return None;
         };
         let mut store = lock(store);
@@ -266,40 +263,76 @@ impl Resolver {
         Some(Duration::from_millis(store.index().recheck_ms()))
     }
 
-    /// Reads its place again, as a reload does: memory is what `preload` says now, a directory what its files say, a URL
-    /// is asked with this TLS from now on. Gives the accounts that may have changed; those in use that are missing in
-    /// memory are gone.
+    /// Reads its place again, as a reload does, or goes to another: memory is what `preload` says now, a directory what its
+    /// files say, a URL is asked with this TLS from now on, and not yet. Gives the accounts that may have changed; those in
+    /// use that are missing in memory are gone.
     ///
     /// # Errors
-    /// A sentence: the directory cannot be read; then all is as before.
+    /// A sentence: the directory cannot be opened or read; then all is as before.
     pub fn reload(
         &self,
+        kind: &ResolverKind,
         preload: &BTreeMap<String, String>,
         tls: TlsConfig,
         now_ms: i64,
-    ) -> Result<Vec<String>, String> {
-        match &self.place {
-            Place::Memory(jwts) => {
+    ) -> Result<Changed, String> {
+        match (&*self.place(), kind) {
+            (Place::Memory(jwts), ResolverKind::Memory) => {
                 let fresh: HashMap<_, _> = preload.clone().into_iter().collect();
                 let before = std::mem::replace(&mut *lock(jwts), fresh);
                 let changed = preload
                     .iter()
                     .filter(|(key, jwt)| before.get(*key) != Some(*jwt));
                 let gone = before.keys().filter(|key| !preload.contains_key(*key));
-                Ok(changed.map(|(key, _)| key).chain(gone).cloned().collect())
+                let changed = changed.map(|(key, _)| key).chain(gone);
+                Ok(Changed::These(changed.cloned().collect()))
             }
-            Place::Directory { store, .. } => {
+            (place @ Place::Directory { store, settings }, ResolverKind::Directory(fresh))
+                if settings == fresh =>
+            {
                 let changed = lock(store)
                     .reload(now_ms)
                     .map_err(|error| error.to_string())?;
-                self.preload(preload, now_ms);
-                Ok(changed)
+                place.preload(preload, now_ms);
+                Ok(Changed::These(changed))
             }
-            Place::Url(url) => {
-                let mut url = lock(url);
-                *url = Arc::new(url.with(tls));
-                Ok(Vec::new())
+            _ => {
+                let fresh = Place::open(kind, tls, now_ms)?;
+                fresh.preload(preload, now_ms);
+                *lock(&self.place) = Arc::new(fresh);
+                Ok(match kind {
+                    ResolverKind::Memory => Changed::All,
+                    // What is known stays until somebody says otherwise, as in the oracle.
+                    ResolverKind::Url(_) | ResolverKind::Directory(_) => Changed::These(Vec::new()),
+                })
             }
+        }
+    }
+}
+
+impl Place {
+    /// Connects to nothing yet.
+    fn open(kind: &ResolverKind, tls: TlsConfig, now_ms: i64) -> Result<Place, String> {
+        Ok(match kind {
+            ResolverKind::Memory => Place::Memory(Mutex::default()),
+            ResolverKind::Url(url) => Place::Url(UrlResolver::new(url, url::FETCH_MAX, tls)),
+            ResolverKind::Directory(settings) => Place::Directory {
+                store: Box::new(Mutex::new(open_directory(settings, now_ms)?)),
+                settings: settings.clone(),
+            },
+        })
+    }
+
+    fn take(&self, key: &str, jwt: &str, now_ms: i64) -> Result<(), String> {
+        match self {
+            Place::Memory(jwts) => {
+                lock(jwts).insert(key.to_owned(), jwt.to_owned());
+                Ok(())
+            }
+            Place::Directory { store, .. } => take(&mut *lock(store), key, jwt, now_ms)
+                .map(drop)
+                .map_err(|error| error.to_string()),
+            Place::Url(_) => Err("store operation not supported for URL Resolver".to_owned()),
         }
     }
 

@@ -65,9 +65,10 @@ fn memory() {
     let error = resolver.fetch("foo", 0).expect_err("no key");
     assert_eq!(error, "will only fetch valid account keys");
     let preload = BTreeMap::from([(b.clone(), "two".to_owned())]);
-    let mut changed = resolver
-        .reload(&preload, TlsConfig::default(), 0)
-        .expect("taken");
+    let changed = resolver.reload(&ResolverKind::Memory, &preload, TlsConfig::default(), 0);
+    let Changed::These(mut changed) = changed.expect("taken") else {
+        panic!("memory knows which");
+    };
     changed.sort();
     let mut both = vec![a.clone(), b.clone()];
     both.sort();

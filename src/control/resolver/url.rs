@@ -19,7 +19,6 @@ const REDIRECTS_MAX: u32 = 10;
 pub struct UrlResolver {
     /// Ends in `/`.
     base: String,
-    fetch_max: Duration,
     agent: Agent,
 }
 
@@ -29,18 +28,7 @@ impl UrlResolver {
         let slash = if url.ends_with('/') { "" } else { "/" };
         UrlResolver {
             base: format!("{url}{slash}"),
-            fetch_max,
             agent: agent(fetch_max, tls),
-        }
-    }
-
-    /// The same with another TLS, on new connections.
-    #[must_use]
-    pub fn with(&self, tls: TlsConfig) -> UrlResolver {
-        UrlResolver {
-            base: self.base.clone(),
-            fetch_max: self.fetch_max,
-            agent: agent(self.fetch_max, tls),
         }
     }
 
