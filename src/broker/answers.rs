@@ -1,15 +1,11 @@
 //! Requests that wait for answers: the subjects answers are given (`_R_.…`), where they go, and when nobody waits any
 //! longer. Never routes.
 //!
-//! The number of the shard that took the request is part of the subject.
+//! The shard that took the request and the request's number there are part of the subject.
 
-use std::collections::BTreeSet;
-use std::hash::BuildHasher;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -20,16 +16,25 @@ use crate::subject::pattern_matches;
 
 use super::deadlines::{Deadlines, Place};
 use super::latency::Measured;
+use super::replies::Replies;
 use super::{Broker, ShardPlace};
 
 /// What every subject for answers begins with.
 const PREFIX: &[u8] = b"_R_.";
 
-/// Length of such a subject: the prefix, six characters for the account, a dot, the shard, eleven for the request.
-const SUBJECT_LEN: usize = 4 + 6 + 1 + 1 + 11;
+/// Length of such a subject: the prefix, six characters for the account, a dot, the shard, the request's number, and what
+/// nobody can guess.
+const SUBJECT_LEN: usize = RANDOM_AT + 10;
 
 /// Where the shard's number stands.
 const SHARD_AT: usize = 11;
+
+/// Where the request's number stands, and where what nobody can guess: 59 bits of it.
+const NUMBER_AT: usize = SHARD_AT + 1;
+const RANDOM_AT: usize = NUMBER_AT + 5;
+
+/// A number that no request has: the last one that there is room for.
+const NOBODY: u64 = BASE.pow((RANDOM_AT - NUMBER_AT) as u32) - 1;
 
 /// Behind it, where the shard that waits must be told who answers. No word of its own: patterns of three match.
 const NAMED: &[u8] = b"T";
@@ -56,7 +61,8 @@ pub(super) fn shard_of(subject: &[u8]) -> Option<usize> {
     if subject.len() != SUBJECT_LEN && !is_named(subject) {
         return None;
     }
-    memchr::memchr(subject[SHARD_AT], DIGITS)
+    let shard = VALUES[usize::from(subject[SHARD_AT])];
+    (shard < 64).then_some(usize::from(shard))
 }
 
 /// A subject that answers are given; its last byte is 0 where it is not [named](is_named).
@@ -127,39 +133,24 @@ pub(super) struct Waiting {
     pub(super) original: Option<Arc<Original>>,
     /// Where it stands among those with the same threshold; set when it is added.
     pub(super) place: Place,
-}
-
-/// Bytes of a reply that its key holds.
-const KEY_BYTES: usize = 24;
-
-/// A reply with the number of who waits for answers to it. Those that begin alike stand together, and of these those
-/// that are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ReplyKey {
-    account: AccountId,
-    /// Its first bytes, the first in the highest place, with zeros behind those of a short one.
-    start: [u64; KEY_BYTES / 8],
-    /// A hash of all of it.
-    hash: u32,
-    number: u32,
+    /// Where its number stands among those whose replies are not in order yet; kept by [`Replies`].
+    pub(super) fresh_at: Option<u32>,
 }
 
 /// Requests that wait for answers.
 ///
-/// Invariant: `by_subject`, `by_reply` and `deadlines` have exactly one entry for each of `waiting`.
+/// Invariant: `replies` and `deadlines` have exactly one entry for each of `waiting`.
 #[derive(Debug)]
 pub(super) struct Answers {
     place: ShardPlace,
     seed: u64,
     random: ChaCha20Rng,
-    hasher: FixedState,
     now_ms: u64,
     waiting: Slab<Waiting>,
-    by_subject: HashMap<AnswerSubject, u32>,
-    by_reply: BTreeSet<ReplyKey>,
+    replies: Replies,
     deadlines: Deadlines,
     /// What the subjects of each account begin with, of those accounts that were asked or answered.
-    parts: HashMap<AccountId, [u8; 6]>,
+    parts: Vec<Option<[u8; 6]>>,
     /// Measured ones that ended otherwise than with an answer.
     pub(super) failed: Vec<(Box<Measured>, End)>,
 }
@@ -170,42 +161,49 @@ impl Answers {
             place,
             seed,
             random: keystream(seed, place),
-            hasher: FixedState::with_seed(seed),
             now_ms: 0,
             waiting: Slab::new(),
-            by_subject: HashMap::new(),
-            by_reply: BTreeSet::new(),
+            replies: Replies::new(seed),
             deadlines: Deadlines::default(),
-            parts: HashMap::new(),
+            parts: Vec::new(),
             failed: Vec::new(),
         }
     }
 
-    /// A subject nobody can guess; `named` if this shard must be told who answers.
+    /// A subject nobody can guess, on which nobody waits; `named` if this shard must be told who answers.
     pub(super) fn subject(&mut self, service: AccountId, named: bool) -> AnswerSubject {
+        self.numbered_subject(service, named, NOBODY)
+    }
+
+    fn numbered_subject(&mut self, service: AccountId, named: bool, number: u64) -> AnswerSubject {
         let mut subject = [b'.'; SUBJECT_LEN + NAMED.len()];
         subject[..4].copy_from_slice(PREFIX);
         subject[4..10].copy_from_slice(&self.account_part(service));
         subject[SHARD_AT] = DIGITS[usize::from(self.place.index)];
-        let mut random = [0; SUBJECT_LEN - SHARD_AT - 1];
-        self.random.fill_bytes(&mut random);
-        digits(&random, &mut subject[SHARD_AT + 1..SUBJECT_LEN]);
+        put_digits(number, &mut subject[NUMBER_AT..RANDOM_AT]);
+        put_digits(self.random.next_u64(), &mut subject[RANDOM_AT..SUBJECT_LEN]);
         subject[SUBJECT_LEN..].copy_from_slice(if named { NAMED } else { &[0] });
         AnswerSubject(subject)
     }
 
     /// The part of these subjects that is the same for all services of an account, on every shard.
     fn account_part(&mut self, service: AccountId) -> [u8; 6] {
-        *self.parts.entry(service).or_insert_with(|| {
-            let of_account = Sha256::new()
-                .chain_update(b"account")
-                .chain_update(self.seed.to_le_bytes())
-                .chain_update(service.0.to_le_bytes())
-                .finalize();
-            let mut part = [0; 6];
-            digits(&of_account, &mut part);
-            part
-        })
+        let at = service.0 as usize;
+        if let Some(Some(part)) = self.parts.get(at) {
+            return *part;
+        }
+        let of_account = Sha256::new()
+            .chain_update(b"account")
+            .chain_update(self.seed.to_le_bytes())
+            .chain_update(service.0.to_le_bytes())
+            .finalize();
+        let mut part = [0; 6];
+        digits(&of_account, &mut part);
+        if self.parts.len() <= at {
+            self.parts.resize(at + 1, None);
+        }
+        self.parts[at] = Some(part);
+        part
     }
 
     /// Whether services of an account are answered there. To all others it is a subject like any other.
@@ -229,20 +227,20 @@ impl Answers {
 
     fn number(&self, subject: &[u8]) -> Option<u32> {
         let subject = AnswerSubject::of(subject)?;
-        self.by_subject.get(&subject).copied()
+        let number = number_of(&subject.0[NUMBER_AT..RANDOM_AT])?;
+        let waiting = self.waiting.get(number as usize)?;
+        (waiting.subject == subject).then_some(number as u32)
     }
 
     /// One more waits. Gives the subject that it is to be answered on.
     pub(super) fn add(&mut self, mut waiting: Waiting, named: bool) -> AnswerSubject {
-        let subject = self.subject(waiting.service, named);
-        let due_ms = self.now_ms + waiting.threshold_ms;
         let number = self.waiting.vacant_key() as u32;
+        let subject = self.numbered_subject(waiting.service, named, u64::from(number));
+        let due_ms = self.now_ms + waiting.threshold_ms;
         waiting.subject = subject;
         waiting.place = self.deadlines.add(waiting.threshold_ms, due_ms, number);
-        let key = self.key(waiting.requestor, &waiting.reply);
-        self.by_reply.insert(ReplyKey { number, ..key });
-        self.by_subject.insert(subject, number);
         self.waiting.insert(waiting);
+        self.replies.add(number, &mut self.waiting);
         subject
     }
 
@@ -254,14 +252,8 @@ impl Answers {
 
     fn take(&mut self, number: u32, why: End) -> Waiting {
         let mut waiting = self.waiting.remove(number as usize);
-        self.by_subject.remove(&waiting.subject);
-        let key = self.key(waiting.requestor, &waiting.reply);
-        self.by_reply.remove(&ReplyKey { number, ..key });
+        self.replies.remove(number, &waiting, &mut self.waiting);
         self.deadlines.remove(waiting.place);
-        let capacity = self.by_subject.capacity();
-        if capacity > KEEP && self.by_subject.len() < capacity / 8 {
-            self.by_subject.shrink_to(2 * self.by_subject.len());
-        }
         if self.waiting.is_empty() && self.waiting.capacity() > KEEP {
             self.waiting = Slab::new();
         }
@@ -296,57 +288,10 @@ impl Answers {
         self.deadlines.first_ms()
     }
 
-    /// Who waits for answers to replies of an account that begin so.
-    fn whose_reply_begins(
-        &self,
-        account: AccountId,
-        start: &[u8],
-    ) -> impl Iterator<Item = &Waiting> {
-        let from = ReplyKey {
-            account,
-            start: key_start(start),
-            hash: 0,
-            number: 0,
-        };
-        let held = &start[..start.len().min(KEY_BYTES)];
-        let keys = self.by_reply.range(from..);
-        keys.map(|key| &self.waiting[key.number as usize])
-            .take_while(move |waiting| {
-                waiting.requestor == account && waiting.reply.starts_with(held)
-            })
-    }
-
-    /// Who waits for answers to one reply.
-    fn whose_reply_is(&self, account: AccountId, reply: &[u8]) -> impl Iterator<Item = &Waiting> {
-        let from = self.key(account, reply);
-        let same = move |key: &&ReplyKey| ReplyKey { number: 0, ..**key } == from;
-        let keys = self.by_reply.range(from..).take_while(same);
-        keys.map(|key| &self.waiting[key.number as usize])
-            .filter(move |waiting| *waiting.reply == *reply)
-    }
-
-    /// The key of a reply, with the lowest number.
-    fn key(&self, account: AccountId, reply: &[u8]) -> ReplyKey {
-        ReplyKey {
-            account,
-            start: key_start(reply),
-            hash: self.hasher.hash_one(reply) as u32,
-            number: 0,
-        }
-    }
-
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
-}
-
-fn key_start(reply: &[u8]) -> [u64; KEY_BYTES / 8] {
-    let mut held = [0; KEY_BYTES];
-    let len = reply.len().min(KEY_BYTES);
-    held[..len].copy_from_slice(&reply[..len]);
-    let words = held.as_chunks().0;
-    std::array::from_fn(|at| u64::from_be_bytes(words[at]))
 }
 
 /// What the subjects that a shard gives are made of.
@@ -376,9 +321,39 @@ pub(super) fn random_digits(
     digits(&hash, into);
 }
 
+/// Of letters and figures only, as all that is random in a subject.
+const BASE: u64 = 62;
+
+/// The end of a number, the lowest digit first.
+fn put_digits(mut number: u64, into: &mut [u8]) {
+    for digit in into {
+        *digit = DIGITS[(number % BASE) as usize];
+        number /= BASE;
+    }
+}
+
+/// The number that [`put_digits`] wrote.
+fn number_of(digits: &[u8]) -> Option<u64> {
+    digits.iter().rev().try_fold(0, |number, digit| {
+        let value = u64::from(VALUES[usize::from(*digit)]);
+        (value < BASE).then(|| number * BASE + value)
+    })
+}
+
+/// What each digit is worth; 64 where it is none.
+const VALUES: [u8; 256] = {
+    let mut values = [64; 256];
+    let mut at = 0;
+    while at < DIGITS.len() {
+        values[DIGITS[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
+
 fn digits(hash: &[u8], into: &mut [u8]) {
     for (digit, byte) in into.iter_mut().zip(hash) {
-        *digit = DIGITS[usize::from(byte % 62)];
+        *digit = DIGITS[usize::from(*byte) % BASE as usize];
     }
 }
 
@@ -413,16 +388,18 @@ impl Broker {
     }
 
     /// The replies of an account that a pattern matches, each once.
-    fn replies_within(&self, account: AccountId, pattern: &[u8]) -> Vec<Arc<[u8]>> {
+    fn replies_within(&mut self, account: AccountId, pattern: &[u8]) -> Vec<Arc<[u8]>> {
+        let answers = &mut self.answers;
+        let replies = answers.replies.in_order(&mut answers.waiting);
         let Some(open) = memchr::memchr2(b'*', b'>', pattern) else {
-            let mut waiting = self.answers.whose_reply_is(account, pattern);
+            let mut waiting = replies.equal(account, pattern);
             return waiting
                 .next()
                 .map(|one| one.reply.clone())
                 .into_iter()
                 .collect();
         };
-        let waiting = self.answers.whose_reply_begins(account, &pattern[..open]);
+        let waiting = replies.beginning(account, &pattern[..open]);
         let mut replies: Vec<Arc<[u8]>> = waiting
             .filter(|waiting| pattern_matches(pattern, &waiting.reply))
             .map(|waiting| waiting.reply.clone())
@@ -434,7 +411,9 @@ impl Broker {
 
     /// Ends what waits for answers to a reply, and what waits for theirs.
     fn drop_answers_to(&mut self, account: AccountId, reply: &[u8]) {
-        let waiting = self.answers.whose_reply_is(account, reply);
+        let answers = &mut self.answers;
+        let replies = answers.replies.in_order(&mut answers.waiting);
+        let waiting = replies.equal(account, reply);
         let subjects: Vec<AnswerSubject> = waiting.map(|waiting| waiting.subject).collect();
         for subject in subjects {
             if let Some(waiting) = self.answers.remove(&subject, End::Unheard) {

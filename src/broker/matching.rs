@@ -166,6 +166,7 @@ impl Match {
     }
 
     fn begin_prefix(&mut self, subject: &[u8]) {
+        self.text.reserve(VERB.len() + subject.len() + 1);
         self.text.extend_from_slice(VERB);
         self.text.extend_from_slice(subject);
         self.text.push(b' ');
@@ -213,6 +214,20 @@ impl Match {
     pub fn finish(&mut self) {
         self.counted |= !self.calls.is_empty();
         self.text.resize(self.text.len() + PREFIX_SLACK, 0);
+        self.interleaved = self.is_interleaved();
+        self.solo = self.plain.len() == 1
+            && self.groups.is_empty()
+            && self.remote_plain == 0
+            && !self.counted;
+        let others = self.remote_plain.count_ones() as usize + self.groups.len();
+        self.alone = others == 1 && self.calls.is_empty();
+        debug_assert!(self.counted || self.calls.is_empty());
+    }
+
+    fn is_interleaved(&self) -> bool {
+        if self.plain.len() < 2 && self.groups.is_empty() {
+            return false;
+        }
         let locals = self.groups.iter().flat_map(|group| &group.local);
         let mut conns: SmallVec<[ConnId; 8]> = self
             .plain
@@ -221,14 +236,7 @@ impl Match {
             .map(|target| target.conn)
             .collect();
         conns.sort_unstable();
-        self.interleaved = conns.windows(2).any(|pair| pair[0] == pair[1]);
-        self.solo = self.plain.len() == 1
-            && self.groups.is_empty()
-            && self.remote_plain == 0
-            && !self.counted;
-        let others = self.remote_plain.count_ones() as usize + self.groups.len();
-        self.alone = others == 1 && self.calls.is_empty();
-        debug_assert!(self.counted || self.calls.is_empty());
+        conns.windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// `HMSG subject sid ` or `MSG subject sid `.

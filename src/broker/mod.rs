@@ -21,6 +21,7 @@ mod no_responders;
 pub mod outbox;
 pub mod peer;
 pub mod publish;
+mod replies;
 pub mod run;
 mod services;
 pub mod shown;

@@ -256,10 +256,10 @@ impl Broker {
             self.forward_plain(found, origin, run, !delivered);
             delivered = true;
         }
-        let calls = found.calls.clone();
+        let calls = (!found.calls.is_empty()).then(|| found.calls.clone());
         self.put_cache(cache);
         self.end_expired();
-        if !calls.is_empty() {
+        if let Some(calls) = calls {
             let alone = !delivered && calls.len() == 1;
             delivered |= self.call(&calls, space.account, origin, run, asker, alone, out);
         }

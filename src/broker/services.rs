@@ -211,6 +211,7 @@ impl Broker {
             original: asker.original.clone(),
             subject: AnswerSubject::default(),
             place: Place::default(),
+            fresh_at: None,
         };
         Some(self.answers.add(waiting, named))
     }
@@ -342,6 +343,7 @@ impl Broker {
                 original: None,
                 subject: AnswerSubject::default(),
                 place: Place::default(),
+                fresh_at: None,
             };
             let named = self.answer_is_named(account, run.reply(message));
             self.answers.add(waiting, named)
@@ -358,16 +360,22 @@ impl Broker {
             only = trace.tracing.only;
             header = with_destination(block, DISABLED).into();
         }
-        let payload = run.payload_crlf(message);
-        let memory = std::mem::take(&mut self.spelled);
-        let (bytes, message) = spell_in(
-            memory,
-            back.as_deref().unwrap_or_default(),
-            &header,
-            payload,
-        );
+        // Most answers go on as they came.
+        let spelled = match (&back, &header) {
+            (None, Cow::Borrowed(_)) => None,
+            _ => Some(spell_in(
+                std::mem::take(&mut self.spelled),
+                back.as_deref().unwrap_or_default(),
+                &header,
+                run.payload_crlf(message),
+            )),
+        };
+        let (bytes, message) = match &spelled {
+            None => (run.bytes, *message),
+            Some((bytes, message)) => (&bytes[..], *message),
+        };
         let there = Run {
-            bytes: &bytes,
+            bytes,
             subject,
             headers: run.headers,
             messages: &[message],
@@ -393,7 +401,9 @@ impl Broker {
             self.answer(requestor, origin, responder, &further, None, out);
             delivered = true;
         }
-        self.spelled = bytes;
+        if let Some((memory, _)) = spelled {
+            self.spelled = memory;
+        }
         if !many || !delivered || ends {
             self.answers.remove(run.subject, End::Done);
         } else {

@@ -8,7 +8,7 @@ use crate::subject::{has_wildcard, pattern_matches};
 use super::report::{Item, Verdict};
 
 /// A subject like those that services answer to.
-pub(super) const ANSWER: &[u8] = b"_R_.000000.000000000000";
+pub(super) const ANSWER: &[u8] = b"_R_.000000.0000000000000000";
 
 /// Whether a message may be published; `system` is whether in the system account.
 pub(super) fn publish(permissions: Option<&Permissions>, subject: &[u8], system: bool) -> Verdict {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::accounts::{Account, Accounts};
-use super::words::{Word, Words, bind, fill, numbered_text, pattern_text, read, wildcards};
+use super::words::{Word, Words, bind, fill, meet, numbered_text, pattern_text, read, wildcards};
 
 /// What one client receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,7 +191,7 @@ impl Model {
         let subject = self.mapped(account, &message.subject, chances);
         let mut all = Vec::new();
         let heard = self.deliver(account, &subject, true, &way, &mut all);
-        let asked = self.ask(account, &subject, &way, chances, &mut all);
+        let asked = self.ask(account, &subject, false, &way, chances, &mut all);
         if self.services.get(&subject) == Some(&account) {
             self.answer(account, &subject, &way, chances, &mut all);
         } else if !heard && !asked {
@@ -303,11 +303,13 @@ impl Model {
         all.len() > before
     }
 
-    /// Asks the services that an account imports, and those that their accounts import.
+    /// Asks the services that an account imports, and those that their accounts import. What came `across` an import
+    /// goes back to no service of the account's own that it could have come from.
     fn ask(
         &mut self,
         account: usize,
         subject: &str,
+        across: bool,
         way: &Way,
         chances: &mut Chances,
         all: &mut Vec<Vec<Seen>>,
@@ -315,7 +317,9 @@ impl Model {
         let accounts = Rc::clone(&self.accounts);
         let mut asked = false;
         for import in accounts.list[account].imports.iter().filter(|i| i.service) {
-            let Some(bound) = bind(&import.ours, subject) else {
+            let comes_back = import.from == account && meet(&import.ours, &import.theirs);
+            let Some(bound) = bind(&import.ours, subject).filter(|_| !(across && comes_back))
+            else {
                 continue;
             };
             let there = self.mapped(import.from, &fill(&import.theirs, &bound), chances);
@@ -345,7 +349,7 @@ impl Model {
                 way.path.push(account);
             }
             let heard = self.deliver(import.from, &there, false, &way, all);
-            let heard = self.ask(import.from, &there, &way, chances, all) || heard;
+            let heard = self.ask(import.from, &there, true, &way, chances, all) || heard;
             if let (false, Some(reply)) = (heard, reply) {
                 self.waiting.remove(&reply);
             }
@@ -403,7 +407,7 @@ impl Model {
         self.differs |= reply.starts_with("_R_.") && !self.waiting.contains_key(reply);
         let there = self.mapped(to, reply, chances);
         let mut heard = self.deliver(to, &there, false, &way, all);
-        heard |= self.ask(to, &there, &way, chances, all);
+        heard |= self.ask(to, &there, true, &way, chances, all);
         if self.waiting.contains_key(reply) {
             self.answer(to, reply, &way, chances, all);
             heard = true;
