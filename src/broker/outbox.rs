@@ -193,7 +193,9 @@ impl Outbox {
             && self.may_offer()
     }
 
-    fn may_offer(&self) -> bool {
+    /// Whether the socket may take something now.
+    #[inline]
+    pub fn may_offer(&self) -> bool {
         !self.in_flight() && !self.blocked
     }
 

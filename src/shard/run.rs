@@ -28,20 +28,21 @@ const IDLE_MIN: Duration = Duration::from_millis(200);
 pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     let start = Instant::now();
     let mut idle = Idle::new(spin);
+    shard.always_looks = matches!(spin, Spin::Fixed(_));
     let mut given_back = false;
+    let mut now = Duration::ZERO;
     while !shard.is_done() {
         let wait = idle.wait(shard, start);
         let busy = shard.poll(wait)?;
         let arrived = shard.wake_up();
-        let long = matches!(wait, Wait::For(time) if time >= IDLE_MIN);
+        let before = std::mem::replace(&mut now, start.elapsed());
         if busy || arrived {
             given_back = false;
-        } else if long && !given_back {
+        } else if now - before >= IDLE_MIN && !given_back {
             shard.broker().trim();
             memory::give_back();
             given_back = true;
         }
-        let now = start.elapsed();
         shard.broker().set_clock_ns(now.as_nanos() as u64);
         shard.step(now.as_millis() as u64);
         idle.saw(busy || arrived);

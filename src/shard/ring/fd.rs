@@ -4,7 +4,7 @@
 use std::io::IoSlice;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg, shutdown};
 
 /// Borrows a descriptor for one call.
 pub(super) fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
@@ -17,8 +17,16 @@ pub(super) fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
 /// [`Ring::send_now`](super::Ring::send_now) with a system call.
 pub(super) fn send_now(fd: RawFd, parts: &[IoSlice<'_>]) -> usize {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    let mut nothing = SendAncillaryBuffer::default();
-    sendmsg(borrow(fd), parts, &mut nothing, flags).unwrap_or(0)
+    let sent = match parts {
+        [bytes] => send(borrow(fd), bytes, flags),
+        _ => sendmsg(
+            borrow(fd),
+            parts,
+            &mut SendAncillaryBuffer::default(),
+            flags,
+        ),
+    };
+    sent.unwrap_or(0)
 }
 
 /// Shuts a socket down both ways and closes it. That it may no longer be connected is no matter.
