@@ -45,7 +45,8 @@ pub(super) fn canonical(block: &[u8]) -> Headers {
 fn mail_lines(block: &[u8]) -> Option<Headers> {
     let mut headers = Headers::new();
     let mut last: Option<String> = None;
-    for line in block.split(|byte| *byte == b'\n').skip(1) {
+    for line in block.split_inclusive(|byte| *byte == b'\n').skip(1) {
+        let line = line.strip_suffix(b"\n")?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             return Some(headers);
