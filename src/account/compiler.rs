@@ -205,6 +205,7 @@ impl Compiler {
             threshold_ms: service.threshold_ms,
             latency,
             allow_trace,
+            open: has_wildcard(&pattern),
             comes_back,
             via,
         };

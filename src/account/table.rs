@@ -115,6 +115,8 @@ pub struct ServiceHop {
     pub latency: Option<Arc<Latency>>,
     /// Traces of messages go on there.
     pub allow_trace: bool,
+    /// The importer's subject has wildcards: no answers go this way.
+    pub open: bool,
     /// The account imports its own service, on subjects that the service itself is on: only what is published in the
     /// account goes this way, and once.
     pub comes_back: bool,

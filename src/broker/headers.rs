@@ -36,23 +36,59 @@ pub(super) fn written(block: &[u8]) -> Headers {
     headers
 }
 
-/// All headers of a block, names in canonical form: `x-b3-sampled` is `X-B3-Sampled`.
+/// All headers of a block as mail has them: names in canonical form (`x-b3-sampled` is `X-B3-Sampled`), lines that begin
+/// with a blank belong to the one before. None at all, if one line is none.
 pub(super) fn canonical(block: &[u8]) -> Headers {
+    mail_lines(block).unwrap_or_default()
+}
+
+fn mail_lines(block: &[u8]) -> Option<Headers> {
     let mut headers = Headers::new();
-    for (name, values) in written(block) {
-        let mut start = true;
-        let name = name.chars().map(|c| {
-            let c = if start {
-                c.to_ascii_uppercase()
-            } else {
-                c.to_ascii_lowercase()
-            };
-            start = c == '-';
-            c
-        });
-        headers.entry(name.collect()).or_default().extend(values);
+    let mut last: Option<String> = None;
+    for line in block.split_inclusive(|byte| *byte == b'\n').skip(1) {
+        let line = line.strip_suffix(b"\n")?;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Some(headers);
+        }
+        let text = |bytes| String::from_utf8_lossy(trimmed(bytes)).into_owned();
+        if matches!(line[0], b' ' | b'\t') {
+            let value = headers.get_mut(&last.clone()?)?.last_mut()?;
+            value.push(' ');
+            value.push_str(&text(line));
+            continue;
+        }
+        let (name, behind) = line.split_at(memchr::memchr(b':', line)?);
+        let is_value = |byte: &u8| !byte.is_ascii_control() || *byte == b'\t';
+        if name.is_empty() || !name.iter().all(is_name_byte) || !behind.iter().all(is_value) {
+            return None;
+        }
+        let name = canonical_name(name);
+        let values = headers.entry(name.clone()).or_default();
+        values.push(text(&behind[1..]));
+        last = Some(name);
     }
-    headers
+    None
+}
+
+/// A blank may be in a name, which is no usual one then.
+fn is_name_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~ ".contains(byte)
+}
+
+fn canonical_name(name: &[u8]) -> String {
+    let as_it_is = name.contains(&b' ');
+    let mut start = true;
+    let letters = name.iter().map(|byte| {
+        let letter = match (as_it_is, start) {
+            (true, _) => *byte,
+            (false, true) => byte.to_ascii_uppercase(),
+            (false, false) => byte.to_ascii_lowercase(),
+        };
+        start = *byte == b'-';
+        char::from(letter)
+    });
+    letters.collect()
 }
 
 /// Puts the lines of a block up to the empty one that ends it, without those that begin so. A block of nothing gets its
@@ -92,8 +128,21 @@ mod tests {
     fn maps() {
         expect![[r#"{"A-b": ["c"], "No colon\r\nx": ["1"], "a-B": ["d"]}"#]]
             .assert_eq(&format!("{:?}", written(BLOCK)));
-        expect![[r#"{"A-B": ["c", "d"], "No colon\r\nx": ["1"]}"#]]
-            .assert_eq(&format!("{:?}", canonical(BLOCK)));
+        assert!(canonical(BLOCK).is_empty(), "a line has no colon");
+        let mail =
+            b"NATS/1.0 1\r\nA-b:  c \r\nEmpty:\r\na-B: d\r\n\te \r\nx y: 1\r\n\r\nf: g\r\n\r\n";
+        expect![[r#"{"A-B": ["c", "d e"], "Empty": [""], "x y": ["1"]}"#]]
+            .assert_eq(&format!("{:?}", canonical(mail)));
+        for none in [
+            "A: b\r\nc(: d\r\n\r\n",
+            "A: b\r\nc: \x01\r\n\r\n",
+            " A: b\r\n\r\n",
+            ": b\r\n\r\n",
+            "A: b\r\n",
+        ] {
+            let block = format!("NATS/1.0\r\n{none}");
+            assert!(canonical(block.as_bytes()).is_empty(), "{none:?}");
+        }
         assert!(written(b"NATS/1.0 503\r\nA: b\r\n\r\n").is_empty());
         assert!(
             written(b"NATS/1.0\r\nA: b").is_empty(),

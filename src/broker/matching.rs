@@ -108,6 +108,8 @@ pub struct Call {
     pub latency: Option<Arc<Latency>>,
     /// Traces of messages go on there.
     pub allow_trace: bool,
+    /// The import has wildcards: it takes no answers.
+    pub open: bool,
 }
 
 impl Call {
@@ -126,6 +128,7 @@ impl Call {
             threshold_ms: hop.threshold_ms.unwrap_or(THRESHOLD_MS_DEFAULT),
             latency: hop.latency.clone(),
             allow_trace: hop.allow_trace,
+            open: hop.open,
         }
     }
 }

@@ -76,6 +76,11 @@ impl Broker {
         let Request {
             call, origin, run, ..
         } = *request;
+        // The oracle passes an answer on to a service that is imported by name alone: by a wildcard it would come back as
+        // a request to the account that gave it, wherever everything is imported.
+        if call.open && request.asker.is_some_and(|asker| asker.answers) {
+            return false;
+        }
         let asker = self.asker(request);
         if asker.hops > HOPS_MAX {
             return false;

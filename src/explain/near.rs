@@ -48,6 +48,7 @@ pub(super) fn subscribed(world: &World<'_>, account: AccountId, pattern: &[u8]) 
             world.name(account)
         )));
     }
+    measurements(world, account, pattern, &mut notes);
     own_stream_imports(world, account, pattern, &mut notes);
     for (exporter, other) in world.accounts().filter(|(id, _)| *id != account) {
         let near =
@@ -66,6 +67,28 @@ pub(super) fn subscribed(world: &World<'_>, account: AccountId, pattern: &[u8]) 
         }
     }
     notes
+}
+
+/// What the node itself publishes there of the account's own services.
+fn measurements(
+    world: &World<'_>,
+    account: AccountId,
+    pattern: &[u8],
+    notes: &mut Vec<Provenance>,
+) {
+    let exports = world.account(account).map_or(&[][..], |own| &own.exports);
+    for export in exports {
+        if let ExportKind::Service(service) = &export.kind
+            && let Some(latency) = &service.latency
+            && overlaps(latency.subject.as_bytes(), pattern)
+        {
+            let what = format!(
+                "measurements of the service {:?} come on {:?}",
+                export.subject, latency.subject
+            );
+            notes.push(Provenance::new(what, Some(&latency.at)));
+        }
+    }
 }
 
 /// Streams that are known here by another name, and those of which only a part is imported.

@@ -3,7 +3,7 @@
 
 use crate::account::AccountId;
 use crate::account::table::{Fate, HOPS_MAX, ServiceHop, StreamHop, THRESHOLD_MS_DEFAULT};
-use crate::subject::Transform;
+use crate::subject::{Transform, has_empty_token};
 
 use super::report::{
     Answers, Item, Provenance, Reader, Route, ServiceStep, Stop, StreamStep, Way, text,
@@ -129,7 +129,7 @@ impl Walk<'_, '_> {
             subject: text(subject),
             across,
             readers: self.readers(account, subject, self.reply.and(reply)),
-            by_jwt: self.world.tokens.is_some(),
+            by_jwt: self.world.tokens.is_some() && !has_empty_token(subject),
             streams: streams
                 .iter()
                 .map(|hop| self.stream(subject, hop))
@@ -143,6 +143,9 @@ impl Walk<'_, '_> {
     }
 
     fn readers(&self, account: AccountId, subject: &[u8], reply: Option<&[u8]>) -> Vec<Reader> {
+        if has_empty_token(subject) {
+            return Vec::new();
+        }
         let reader = |who: &Who| {
             let permissions = who.permissions.as_deref();
             Reader {

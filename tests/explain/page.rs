@@ -742,3 +742,52 @@ fn json() {
         }"#]]
     .assert_eq(&explain(&world, &who, &subscribe("from_a.>", None)).json());
 }
+
+#[test]
+fn measurements_and_subjects_that_reach_nobody() {
+    const MEASURED: &str = "accounts {
+  A {
+    users: [{user: a, password: p}]
+    exports: [{service: \"q.*\", latency: {sampling: 30, subject: lat.q}}, {stream: \"s.>\"}]
+  }
+  B { users: [{user: b, password: p}], imports: [{stream: {account: A, subject: \"s.>\"}}] }
+}
+";
+    check(
+        MEASURED,
+        Some("a"),
+        &subscribe("lat.>", None),
+        expect![[r#"
+            subscribe to lat.>, by user "a" of account "A"
+
+              user "a" at f.conf:3:13
+              it has no permissions: nothing restricts it
+              account "A" at f.conf:2:3
+              limits: max_pending 67108864, max_control_line 4096
+
+            lat.> in "A"
+            │   subscribe: allowed, nothing restricts it
+            ├─ what "A" publishes on lat.>, and answers to its requests there
+            └─ note: measurements of the service "q.*" come on "lat.q" (f.conf:4:56)
+        "#]],
+    );
+    check(
+        MEASURED,
+        Some("a"),
+        &publish("s.x..y"),
+        expect![[r#"
+        publish s.x..y, by user "a" of account "A"
+
+          user "a" at f.conf:3:13
+          it has no permissions: nothing restricts it
+          account "A" at f.conf:2:3
+          limits: max_payload 1048576, max_control_line 4096
+
+        s.x..y in "A"
+        │   publish: allowed, nothing restricts it
+        │   no user can be there to see it
+        ├─ it ends here: no import takes it out of "A"
+        └─ not: a subject with an empty token reaches nobody
+    "#]],
+    );
+}

@@ -79,10 +79,10 @@ pub struct Model {
     /// The account of the service, for every subject for answers that ever was.
     services: BTreeMap<String, usize>,
     /// What the oracle is known to do otherwise has happened: a message came to an export that it had passed already
-    /// (it ends there in the oracle), an answer came to an import with wildcards, by which it is a request (the oracle
-    /// publishes it on the subject for answers), or another account's subject for answers was seen in a stream (the
-    /// oracle takes it for an answer), or an answer is for one that is not waited for any more (the oracle thinks that
-    /// somebody heard it).
+    /// (it ends there in the oracle), an answer came to an import with wildcards, which takes none (the oracle
+    /// publishes it there on the subject for answers), or another account's subject for answers was seen in a stream
+    /// (the oracle takes it for an answer), or an answer is for one that is not waited for any more (the oracle thinks
+    /// that somebody heard it).
     pub differs: bool,
 }
 
@@ -322,6 +322,10 @@ impl Model {
             else {
                 continue;
             };
+            if way.answers && is_open(&import.theirs) {
+                self.differs = true;
+                continue;
+            }
             let there = self.mapped(import.from, &fill(&import.theirs, &bound), chances);
             let reply = way.reply.as_ref();
             let export = (import.from, import.export);
@@ -339,7 +343,7 @@ impl Model {
                     },
                 )
             });
-            self.differs |= way.exports.contains(&export) || way.answers && is_open(&import.theirs);
+            self.differs |= way.exports.contains(&export);
             let mut way = Way {
                 reply: reply.clone(),
                 ..way.clone()
