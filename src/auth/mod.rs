@@ -29,7 +29,7 @@ mod work;
 pub use again::Before;
 pub use identity::{Credential, Denial, DenialReason, Identity, Outcome, REDACTED, UserLimits};
 pub use nkey::SignatureWork;
-pub use password::BcryptWork;
+pub use password::{BcryptWork, has_plain_passwords};
 pub use permission::{Decision, Permissions, ResponsePermission};
 pub use responses::ResponseTracker;
 pub use visitor::Visitor;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::proto::handshake::Secret;
 
 use super::identity::{Denial, Identity, Outcome};
@@ -113,6 +113,20 @@ impl BcryptWork {
             Outcome::Denied(self.denied)
         }
     }
+}
+
+/// Whether somebody's password stands in the configuration as it is: worth a warning. Tokens are not looked at, and users
+/// without a password not where certificates say who they are.
+pub fn has_plain_passwords(config: &Config) -> bool {
+    let by_certificate = config.tls.as_ref().is_some_and(|tls| tls.map);
+    let of_accounts = config.accounts.iter().flat_map(|account| &account.users);
+    let mut users = config.authorization.users.iter().chain(of_accounts);
+    let single = config.authorization.password.as_ref();
+    single.is_some_and(|password| !is_bcrypt(&password.0))
+        || users.any(|user| {
+            let needs_none = user.nkey.is_some() || (by_certificate && user.password.0.is_empty());
+            !needs_none && !is_bcrypt(&user.password.0)
+        })
 }
 
 /// Whether the oracle takes a configured secret for a bcrypt hash: `$2a$`, `$2b$`, `$2x$` or `$2y$` and two digits.

@@ -170,10 +170,7 @@ pub fn fan(options: &Options) -> Result<(), String> {
 pub fn mix(options: &Options) -> Result<(), String> {
     let subjects = subjects(options, &flags::MIX_SUBJECTS)?;
     let sizes = options.sizes(&flags::MIX_SIZE)?;
-    let wildcard = [format!(
-        "{}.>",
-        options.text(&flags::SUBJECT).unwrap_or_default()
-    )];
+    let wildcard = [format!("{}.>", options.subject(&flags::SUBJECT)?)];
     let wildcard = if subjects.len() > 1 {
         &wildcard[..]
     } else {
@@ -240,7 +237,7 @@ pub fn request(options: &Options) -> Result<(), String> {
     let clients = options.positive(&flags::CLIENTS)?;
     let each = options.count(&flags::REQUESTS)?.div_ceil(clients as u64);
     let payload_bytes = options.sizes(&flags::SIZE)?.1;
-    let subject = options.text(&flags::SUBJECT).unwrap_or_default();
+    let subject = options.subject(&flags::SUBJECT)?;
     let per_second = options.count(&flags::RATE)? as f64 / clients as f64;
     let target = target(options);
     let open = |_| Requester::open(&target, subject, &unique()?, payload_bytes);
@@ -275,7 +272,7 @@ pub fn request(options: &Options) -> Result<(), String> {
 /// `serve`: answers requests until it is stopped.
 pub fn serve(options: &Options) -> Result<(), String> {
     let payload_bytes = options.sizes(&flags::SIZE)?.1;
-    let subject = options.text(&flags::SUBJECT).unwrap_or_default();
+    let subject = options.subject(&flags::SUBJECT)?;
     let queue = options.text(&flags::SERVE_QUEUE);
     let target = target(options);
     let open = |_| Responder::open(&target, subject, queue, payload_bytes);
@@ -429,7 +426,7 @@ fn ask_one(
 fn target(options: &Options) -> Target {
     let text = |flag| options.text(flag).map(str::to_owned);
     Target {
-        server: text(&flags::SERVER).unwrap_or_default(),
+        server: options.server(&flags::SERVER),
         user: text(&flags::USER),
         password: text(&flags::PASSWORD),
         token: text(&flags::TOKEN),
@@ -437,7 +434,7 @@ fn target(options: &Options) -> Target {
 }
 
 fn subjects(options: &Options, flag: &Flag) -> Result<Vec<String>, String> {
-    let name = options.text(&flags::SUBJECT).unwrap_or_default();
+    let name = options.subject(&flags::SUBJECT)?;
     match options.positive(flag)? {
         1 => Ok(vec![name.to_owned()]),
         count => Ok((0..count).map(|n| format!("{name}.{n}")).collect()),

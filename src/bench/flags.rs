@@ -1,7 +1,11 @@
 //! Owns the flags of `gannet bench`: one table that parsing and help come from. Never runs anything.
 
 use std::fmt::Write;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
+
+/// The port of a server whose port is not said.
+const PORT: u16 = 4222;
 
 /// One flag. It is written `-x`, `--x`, `--x value` or `--x=value`, with one dash or two.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ macro_rules! flags {
 }
 
 flags! {
-    SERVER: "server" "s" "HOST:PORT" "127.0.0.1:4222" "The server";
+    SERVER: "server" "s" "HOST[:PORT]" "127.0.0.1:4222" "The server";
     USER: "user" "" "NAME" "" "User name";
     PASSWORD: "password" "pass" "PASSWORD" "" "Password of the user";
     TOKEN: "token" "" "TOKEN" "" "Authorization token";
@@ -108,6 +112,29 @@ impl Options {
         match usize::try_from(self.count(flag)?) {
             Ok(count) if count > 0 => Ok(count),
             _ => Err(bad(flag, self.text(flag).unwrap_or_default())),
+        }
+    }
+
+    /// A subject or the prefix of some, as it can be written in a line of the protocol.
+    pub fn subject(&self, flag: &Flag) -> Result<&str, String> {
+        let text = self.text(flag).unwrap_or_default();
+        let breaks_the_line = |c: char| c.is_whitespace() || c.is_control();
+        match text.is_empty() || text.contains(breaks_the_line) {
+            true => Err(bad(flag, text)),
+            false => Ok(text),
+        }
+    }
+
+    /// A server: `host:port`, or `host` with the usual port; `nats://` may stand before it.
+    pub fn server(&self, flag: &Flag) -> String {
+        let text = self.text(flag).unwrap_or_default();
+        let text = text.strip_prefix("nats://").unwrap_or(text);
+        let text = text.trim_end_matches('/');
+        let bare_v6 = text.parse::<Ipv6Addr>().is_ok();
+        match text.rsplit_once(':') {
+            _ if bare_v6 => format!("[{text}]:{PORT}"),
+            Some((_, port)) if !port.ends_with(']') => text.to_owned(),
+            _ => format!("{text}:{PORT}"),
         }
     }
 
@@ -226,6 +253,30 @@ mod tests {
         check("-n 10k -size 1Ki --json", "Ok(10000) Ok((1024, 1024)) true");
         check("--n=2M -size=8..200", "Ok(2000000) Ok((8, 200)) false");
         check("-json -messages=5 -n 6", "Ok(6) Ok((128, 128)) true");
+    }
+
+    #[test]
+    fn servers() {
+        let server = |text: &str| {
+            let options = parse(TABLE, &["-s".to_owned(), text.to_owned()]);
+            options.map(|options| options.server(&SERVER)).unwrap()
+        };
+        assert_eq!(server("here:5"), "here:5");
+        assert_eq!(server("here"), "here:4222");
+        assert_eq!(server("nats://here:5/"), "here:5");
+        assert_eq!(server("nats://127.0.0.1"), "127.0.0.1:4222");
+        assert_eq!(server("::1"), "[::1]:4222");
+        assert_eq!(server("[::1]"), "[::1]:4222");
+        assert_eq!(server("[::1]:5"), "[::1]:5");
+    }
+
+    #[test]
+    fn subjects() {
+        for text in ["", "a b", "a\tb", "a\r\nPING"] {
+            let options = parse(&[&SUBJECT], &["--subject".to_owned(), text.to_owned()]);
+            assert!(options.unwrap().subject(&SUBJECT).is_err(), "{text:?}");
+        }
+        assert_eq!(Options::default().subject(&SUBJECT), Ok("bench"));
     }
 
     #[test]

@@ -52,7 +52,13 @@ pub enum CloseReason {
     ProxyRequired,
     /// Its credentials counted until now.
     AuthenticationExpired,
-    /// Bytes that make no sense.
+    /// Receiving failed: the client has reset the connection, or is gone.
+    ReadError,
+    /// Sending failed.
+    WriteError,
+    /// Bytes that make no sense, or what is not spoken here.
+    ProtocolViolation,
+    /// The client said `-ERR`.
     ParseError,
     /// Payload over `max_payload`.
     MaxPayloadExceeded,
@@ -86,7 +92,10 @@ impl CloseReason {
             CloseReason::AuthenticationFailure => "Authentication Failure",
             CloseReason::ProxyRequired => "Proxy Required",
             CloseReason::AuthenticationExpired => "Authentication Expired",
-            CloseReason::ParseError => "Protocol Error",
+            CloseReason::ReadError => "Read Error",
+            CloseReason::WriteError => "Write Error",
+            CloseReason::ProtocolViolation => "Protocol Violation",
+            CloseReason::ParseError => "Parse Error",
             CloseReason::MaxPayloadExceeded => "Maximum Message Payload Exceeded",
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
             CloseReason::MaxConnectionsExceeded => "Maximum Connections Exceeded",

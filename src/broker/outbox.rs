@@ -174,6 +174,11 @@ impl Outbox {
         self.pending_bytes
     }
 
+    /// Chunks they are in.
+    pub fn pending_chunks(&self) -> usize {
+        self.full.len() + usize::from(self.tail.is_some()) + usize::from(self.in_flight())
+    }
+
     /// Whether a chunk is with the kernel.
     pub fn in_flight(&self) -> bool {
         self.in_flight_bytes != 0

@@ -34,6 +34,30 @@ pub(super) fn to_ms(nanoseconds: i64) -> i64 {
     }
 }
 
+/// Milliseconds in the same notation, as the oracle writes them: `100ms`, `1.5s`, `1m30s`, `1h0m0s`.
+pub fn shown(ms: u64) -> String {
+    const SECOND: u64 = 1_000;
+    const MINUTE: u64 = 60 * SECOND;
+    const HOUR: u64 = 60 * MINUTE;
+    if ms == 0 {
+        return "0s".into();
+    }
+    if ms < SECOND {
+        return format!("{ms}ms");
+    }
+    let (seconds, rest) = (ms % MINUTE / SECOND, ms % SECOND);
+    let fraction = match rest {
+        0 => String::new(),
+        rest => format!(".{rest:03}").trim_end_matches('0').to_owned(),
+    };
+    let minutes = ms % HOUR / MINUTE;
+    match ms {
+        HOUR.. => format!("{}h{minutes}m{seconds}{fraction}s", ms / HOUR),
+        MINUTE.. => format!("{minutes}m{seconds}{fraction}s"),
+        _ => format!("{seconds}{fraction}s"),
+    }
+}
+
 /// One number with its unit, taken off the front.
 fn part(rest: &mut &str) -> Option<i128> {
     let (whole, after) = digits(rest);
@@ -87,6 +111,23 @@ fn unit(name: &str) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_the_oracle_writes_them() {
+        for (ms, expected) in [
+            (0, "0s"),
+            (100, "100ms"),
+            (1_000, "1s"),
+            (1_050, "1.05s"),
+            (10_000, "10s"),
+            (90_500, "1m30.5s"),
+            (120_000, "2m0s"),
+            (3_600_000, "1h0m0s"),
+            (90_061_001, "25h1m1.001s"),
+        ] {
+            assert_eq!(shown(ms), expected, "{ms}");
+        }
+    }
 
     #[test]
     fn as_the_oracle_reads_them() {

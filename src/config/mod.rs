@@ -9,7 +9,7 @@ pub mod check;
 mod cycles_tests;
 pub mod diff;
 mod digest;
-mod duration;
+pub mod duration;
 mod host_port;
 mod labels;
 mod lexer;

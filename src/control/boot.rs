@@ -17,9 +17,9 @@ use crate::auth::{self, Authenticator};
 use crate::broker::interest::SHARDS_MAX;
 use crate::broker::shown::TraceForm;
 use crate::cli::Flags;
-use crate::config::{Config, Spin};
+use crate::config::{Config, IoChoice, Spin};
 use crate::proto::handshake::{COMPATIBLE_VERSION, Info};
-use crate::shard::ring::probe::{self, Kind};
+use crate::shard::ring::probe::{self, FallbackNotice, Kind};
 use crate::shard::{Snapshot, ToShard};
 
 use super::accounts::{self, Accounts};
@@ -28,7 +28,7 @@ use super::log::{FATAL, FLUSH_MAX, Logger};
 use super::process::{self, PortsFile, PublicKeys, ServerKeys, UsableCores};
 use super::read::Ready;
 use super::reload::Reloader;
-use super::shards::{self, Plan, Running};
+use super::shards::{self, Failure, Plan, Running};
 use super::signals::{self, Event};
 use super::snapshots::Snapshots;
 use super::{tls, workers};
@@ -82,6 +82,9 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     for warning in &ready.warnings {
         log::warn!("{warning}");
     }
+    if auth::has_plain_passwords(config) {
+        log::warn!("Plaintext passwords detected, use nkeys or bcrypt");
+    }
     if config.store_dir.is_some() {
         log::warn!("store_dir has no effect: there is no JetStream in gannet yet");
     }
@@ -103,7 +106,7 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         ends,
         node,
         threads,
-    } = shards::start(plan, &snapshot)?;
+    } = start_shards(plan, config.shards.io, &snapshot)?;
     let callouts = Callouts::start(callout::Node {
         server: server_of(config, &snapshot.info),
         keys,
@@ -248,18 +251,6 @@ fn plan(config: &Config, listener: &OwnedFd) -> Result<Plan, String> {
     } else {
         usable.pins(count)
     };
-    let pinned = if cores.is_some() {
-        "pinned to a core each"
-    } else {
-        "not pinned"
-    };
-    log::info!(
-        "{count} shards on {}, {pinned}",
-        match ring {
-            Kind::Uring => "io_uring",
-            Kind::Epoll => "epoll",
-        }
-    );
     let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
     // A shard that shares its core with others must not spin them off it.
     let spin = if cores.is_none() && config.shards.spin == Spin::Adaptive {
@@ -275,6 +266,32 @@ fn plan(config: &Config, listener: &OwnedFd) -> Result<Plan, String> {
         spin,
         seed,
     })
+}
+
+/// Starts the shards. The ring that was tried is small: where the kernel does not give as much to every shard, they run on
+/// epoll after all.
+fn start_shards(
+    mut plan: Plan,
+    choice: IoChoice,
+    snapshot: &Arc<Snapshot>,
+) -> Result<Running, String> {
+    let mut started = shards::start(plan.clone(), snapshot);
+    if let (Err(Failure::Uring(_, refusal)), IoChoice::Auto) = (&started, choice) {
+        log::warn!("{}", FallbackNotice(refusal.0.clone()));
+        plan.ring = Kind::Epoll;
+        started = shards::start(plan.clone(), snapshot);
+    }
+    let running = started.map_err(|failure| failure.to_string())?;
+    let ring = match plan.ring {
+        Kind::Uring => "io_uring",
+        Kind::Epoll => "epoll",
+    };
+    let pinned = match plan.cores.is_empty() {
+        true => "not pinned",
+        false => "pinned to a core each",
+    };
+    log::info!("{} shards on {ring}, {pinned}", plan.count);
+    Ok(running)
 }
 
 /// Compiles a configuration. Accounts keep the numbers they have in the table `before`.

@@ -1,5 +1,6 @@
 //! Starts the shards' threads and joins them: rings are made on their own threads, then told of each other.
 
+use std::fmt;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -10,7 +11,7 @@ use crate::config::Spin;
 use crate::shard::mesh::{self, Mesh};
 use crate::shard::ring::epoll::EpollRing;
 use crate::shard::ring::handles::{PeerHandle, Waker};
-use crate::shard::ring::probe::Kind;
+use crate::shard::ring::probe::{Kind, Refusal};
 use crate::shard::ring::uring::UringRing;
 use crate::shard::ring::{Ring, RingOptions};
 use crate::shard::run::run;
@@ -19,6 +20,7 @@ use crate::shard::{Job, Node, Parts, Shard, Snapshot, ToShard};
 use super::workers::ShardLine;
 
 /// What every shard starts from.
+#[derive(Clone)]
 pub struct Plan {
     /// The listening socket; shard 0 accepts.
     pub listener: RawFd,
@@ -50,6 +52,24 @@ pub struct Running {
     pub threads: Vec<JoinHandle<()>>,
 }
 
+/// Why the shards have not started. None of them is left.
+#[derive(Debug)]
+pub enum Failure {
+    /// One got no io_uring of its own.
+    Uring(usize, Refusal),
+    /// Anything else.
+    Other(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Uring(shard, refusal) => write!(f, "shard {shard} cannot start: {refusal}"),
+            Failure::Other(problem) => f.write_str(problem),
+        }
+    }
+}
+
 /// What a starting shard tells the control thread, and hears back.
 struct Greeting {
     index: usize,
@@ -66,12 +86,15 @@ struct Start {
     node: Arc<Node>,
     jobs: Sender<Job>,
     inbox: Receiver<ToShard>,
-    greet: Sender<Result<Greeting, String>>,
+    greet: Sender<Result<Greeting, Failure>>,
     peers: Receiver<Vec<PeerHandle>>,
 }
 
 /// Starts all shards and waits until each has its ring.
-pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, String> {
+///
+/// # Errors
+/// A shard cannot have what it needs.
+pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, Failure> {
     let plan = Arc::new(plan);
     let node = Node::new(plan.count);
     let (jobs_in, jobs) = mpsc::channel();
@@ -103,13 +126,24 @@ pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, String> {
                 // The control thread outlives its shards; if not, nobody wants to know.
                 let _ = ended.send(shard_thread(start));
             });
-        threads.push(thread.map_err(|error| format!("cannot start shard {index}: {error}"))?);
+        threads.push(
+            thread
+                .map_err(|error| Failure::Other(format!("cannot start shard {index}: {error}")))?,
+        );
     }
     drop(greet);
-    let mut greeted: Vec<Greeting> = greetings
-        .iter()
-        .take(plan.count)
-        .collect::<Result<_, String>>()?;
+    let greeted: Result<Vec<Greeting>, Failure> = greetings.iter().take(plan.count).collect();
+    let mut greeted = match greeted {
+        Ok(greeted) => greeted,
+        Err(failure) => {
+            // Nobody hears of its peers, so each ends, and gives back what it has got.
+            drop(peer_lines);
+            for thread in threads {
+                thread.join().expect("a shard that starts does not panic");
+            }
+            return Err(failure);
+        }
+    };
     greeted.sort_by_key(|greeting| greeting.index);
     let handles: Vec<PeerHandle> = greeted
         .iter()
@@ -117,7 +151,7 @@ pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, String> {
         .collect();
     for line in peer_lines {
         line.send(handles.clone())
-            .map_err(|_| "a shard ended while starting".to_string())?;
+            .map_err(|_| Failure::Other("a shard ended while starting".into()))?;
     }
     let lines = inboxes
         .into_iter()
@@ -154,7 +188,7 @@ fn shard_thread(start: Start) -> Result<(), String> {
                 ring.connect_peers(hear_peers(&start)?);
                 shard_main(start, ring)
             }
-            Err(error) => refuse(&start, error.to_string()),
+            Err(refusal) => refuse(&start, Failure::Uring(start.index, refusal)),
         },
         Kind::Epoll => match EpollRing::new(options) {
             Ok(mut ring) => {
@@ -167,7 +201,10 @@ fn shard_thread(start: Start) -> Result<(), String> {
                 ring.connect_peers(hear_peers(&start)?);
                 shard_main(start, ring)
             }
-            Err(error) => refuse(&start, format!("epoll: {error}")),
+            Err(error) => {
+                let problem = format!("shard {} cannot start: epoll: {error}", start.index);
+                refuse(&start, Failure::Other(problem))
+            }
         },
     }
 }
@@ -186,9 +223,9 @@ fn hear_peers(start: &Start) -> Result<Vec<PeerHandle>, String> {
         .map_err(|_| "another shard could not start".to_string())
 }
 
-fn refuse(start: &Start, error: String) -> Result<(), String> {
-    let text = format!("shard {} cannot start: {error}", start.index);
-    let _ = start.greet.send(Err(text.clone()));
+fn refuse(start: &Start, failure: Failure) -> Result<(), String> {
+    let text = failure.to_string();
+    let _ = start.greet.send(Err(failure));
     Err(text)
 }
 

@@ -208,6 +208,17 @@ impl ConnectOptions {
         }
         Ok(())
     }
+
+    /// What log lines show of what the client says of itself, as far as it does: `v1.0:rust:name`.
+    pub fn label(&self) -> String {
+        let version = match self.version.is_empty() {
+            true => String::new(),
+            false => format!("v{}", self.version),
+        };
+        let parts = [&*version, &self.lang, &self.name];
+        let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        said.join(":")
+    }
 }
 
 /// A CONNECT that is well formed but cannot be served.

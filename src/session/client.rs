@@ -59,6 +59,8 @@ pub struct Client {
     pub(super) silent: bool,
     /// The node has said in its place who it is.
     pub(super) completed: bool,
+    /// A CONNECT of its own has let it in.
+    pub(super) introduced: bool,
     /// It was let in, and a verdict on whether it still may be is on its way.
     pub(super) in_doubt: bool,
     pub(super) first_pong_sent: bool,
@@ -71,6 +73,8 @@ pub struct Client {
     pub(super) heartbeat: Heartbeat,
     /// What it may have.
     pub(super) limits: ClientLimits,
+    /// Until then the log is not told again that it has all the subscriptions it may have.
+    too_many_told_ms: u64,
     /// It counts among the connections of its account.
     pub(super) seat: Option<Seat>,
     /// The client sends and takes headers.
@@ -138,6 +142,7 @@ impl Client {
             service: None,
             silent: false,
             completed: false,
+            introduced: false,
             in_doubt: false,
             first_pong_sent: false,
             options: Box::default(),
@@ -146,6 +151,7 @@ impl Client {
             certificate: None,
             heartbeat: Heartbeat::new(context, stranger),
             limits: ClientLimits::of_server(&context.limits),
+            too_many_told_ms: 0,
             seat: None,
             headers: false,
             one_by_one: true,
@@ -196,6 +202,7 @@ impl Client {
             service: None,
             silent: false,
             completed: false,
+            introduced: false,
             in_doubt: false,
             first_pong_sent: true,
             options: Box::new(options),
@@ -204,6 +211,7 @@ impl Client {
             certificate: None,
             heartbeat: Heartbeat::never(context),
             limits: ClientLimits::NONE,
+            too_many_told_ms: 0,
             seat: None,
             headers: true,
             one_by_one: false,
@@ -225,9 +233,23 @@ impl Client {
         self.phase == Phase::Stranger
     }
 
-    /// What the oracle calls a client in its log: `127.0.0.1:4711 - cid:5`.
+    /// What the oracle calls a client in its log: `127.0.0.1:4711 - cid:5`, and once its CONNECT has let it in, what it says
+    /// of itself and who it is: `… - "v1.0:rust:name" - "A/user:bob"`.
     pub fn label(&self) -> String {
-        format!("{}:{} - cid:{}", self.ip, self.port, self.id)
+        let mut label = format!("{}:{} - cid:{}", self.ip, self.port, self.id);
+        if let (true, Some(identity)) = (self.introduced, &self.identity) {
+            let known = identity.label();
+            let says = self.options.label();
+            let who = match known.is_empty() {
+                true => String::new(),
+                false => format!("{}/{known}", identity.account),
+            };
+            for part in [says, who].iter().filter(|part| !part.is_empty()) {
+                label.push_str(" - ");
+                label.push_str(&violation::quoted(part.as_bytes()));
+            }
+        }
+        label
     }
 
     /// It is leaving: it no longer counts among the connections of its account.
@@ -496,12 +518,23 @@ impl Client {
             return self.say_error(broker, &violation::subscription_too_deep(subject));
         }
         if broker.subscriptions_of(self.conn) >= self.limits.subscriptions_max as usize {
-            return self.say_error(broker, "maximum subscriptions exceeded");
+            return self.too_many_subscriptions(context, broker);
         }
         match broker.subscribe(self.conn, subject, queue, sid, filtered) {
             Ok(()) => self.say_ok(broker),
             Err(_) => self.say_error(broker, "Invalid Subject"),
         }
+    }
+
+    /// The log is told at most every two seconds.
+    #[cold]
+    fn too_many_subscriptions(&mut self, context: &Context, broker: &mut Broker) {
+        const TOLD_AGAIN_MS: u64 = 2_000;
+        if self.too_many_told_ms <= context.now_ms {
+            self.too_many_told_ms = context.now_ms + TOLD_AGAIN_MS;
+            log::error!("{} - maximum subscriptions exceeded", self.label());
+        }
+        self.say_error(broker, "maximum subscriptions exceeded");
     }
 
     fn subscription_violation(
@@ -548,7 +581,7 @@ impl Client {
                     "{} - Client parser ERROR: unknown protocol operation",
                     self.label()
                 );
-                Flow::Close(CloseReason::ParseError)
+                Flow::Close(CloseReason::ProtocolViolation)
             }
             Fault::ControlLineTooLong => {
                 self.say_error(broker, "maximum control line exceeded");
@@ -560,7 +593,7 @@ impl Client {
                     "{} - Client parser ERROR: arguments that make no sense",
                     self.label()
                 );
-                Flow::Close(CloseReason::ParseError)
+                Flow::Close(CloseReason::ProtocolViolation)
             }
         }
     }

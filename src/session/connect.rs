@@ -108,7 +108,7 @@ impl Client {
         self.forget_completed();
         if let Err(error) = handshake::parse(json, &mut self.options) {
             log::error!("{} - {error}", self.label());
-            return Flow::Close(CloseReason::ParseError);
+            return Flow::Close(CloseReason::ProtocolViolation);
         }
         self.heartbeat
             .connected(context, self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54);
@@ -210,6 +210,11 @@ impl Client {
         let admitted = self.admit(context, broker, identity);
         if !matches!(admitted, Flow::Continue) {
             return admitted;
+        }
+        self.introduced = true;
+        if context.trace {
+            let traced = self.traced(context);
+            broker.set_traced(self.conn, traced);
         }
         let headers = self.options.headers && context.info.headers;
         broker.set_options(self.conn, headers, &self.options);

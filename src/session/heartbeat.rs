@@ -127,6 +127,7 @@ impl Client {
         if self.heartbeat.auth_due_ms.is_some_and(|due| due <= now_ms)
             && self.phase != Phase::Member
         {
+            log::debug!("{} - Authentication Timeout", self.label());
             self.say_error(broker, "Authentication Timeout");
             return Flow::Close(CloseReason::AuthenticationTimeout);
         }
@@ -148,7 +149,9 @@ impl Client {
         if !quiet && !self.heartbeat.needs_round_trip(now_ms) {
             return Flow::Continue;
         }
+        log::debug!("{} - Client Ping Timer", self.label());
         if self.heartbeat.pings_out + 1 > context.limits.pings_out_max {
+            log::debug!("{} - Stale Client Connection - Closing", self.label());
             self.say_error(broker, "Stale Connection");
             return Flow::Close(CloseReason::StaleConnection);
         }

@@ -197,7 +197,7 @@ impl Client {
         }
         if line.headers && !self.headers {
             log::error!("{} - message headers not supported", self.label());
-            return Taken::Last(0, Flow::Close(CloseReason::ParseError));
+            return Taken::Last(0, Flow::Close(CloseReason::ProtocolViolation));
         }
         Taken::Last(0, self.fault(broker, Fault::ControlLineTooLong))
     }

@@ -255,7 +255,7 @@ impl<R: Ring> Shard<R> {
             }
             ReceiveEnd::Failed(_) => {
                 connection.receiving = Receiving::Ended;
-                self.close_now(conn, CloseReason::ClientClosed);
+                self.close_now(conn, CloseReason::ReadError);
             }
         }
     }
@@ -281,7 +281,7 @@ impl<R: Ring> Shard<R> {
             }
             Err(_) => {
                 self.broker.chunk_sent(conn, chunk, 0);
-                self.close_now(conn, CloseReason::ClientClosed);
+                self.close_now(conn, CloseReason::WriteError);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::broker::effect::{CloseReason, ConnId};
+use crate::config::duration;
 use crate::session::Flow;
 use crate::session::client::Client;
 
@@ -139,16 +140,21 @@ impl<R: Ring> Shard<R> {
         connection.client.leave();
         let client = &connection.client;
         match reason {
-            CloseReason::SlowConsumerPendingBytes => log::warn!(
+            CloseReason::SlowConsumerPendingBytes => log::info!(
                 "{} - Slow Consumer Detected: MaxPending of {} Exceeded",
                 client.label(),
                 self.context.limits.pending_bytes_max
             ),
-            CloseReason::SlowConsumerWriteDeadline => log::warn!(
-                "{} - Slow Consumer Detected: WriteDeadline of {}ms exceeded",
-                client.label(),
-                self.context.limits.write_deadline_ms
-            ),
+            CloseReason::SlowConsumerWriteDeadline => {
+                let outbox = &self.broker.peer(conn).outbox;
+                log::info!(
+                    "{} - Slow Consumer Detected: WriteDeadline of {} exceeded with {} chunks of {} total bytes.",
+                    client.label(),
+                    duration::shown(self.context.limits.write_deadline_ms),
+                    outbox.pending_chunks(),
+                    outbox.pending_bytes()
+                );
+            }
             _ => {}
         }
         log::debug!(

@@ -497,7 +497,7 @@ impl<R: Ring> Shard<R> {
         }
         let Ok(sent) = result else {
             self.broker.chunk_done(chunk);
-            return self.close_now(conn, CloseReason::ClientClosed);
+            return self.close_now(conn, CloseReason::WriteError);
         };
         chunk.advance(sent);
         if !chunk.unsent().is_empty() {

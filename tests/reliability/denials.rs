@@ -43,7 +43,7 @@ const REFUSED: &[(&str, &str)] = &[
 #[test]
 fn a_denial_says_why_to_the_system_only() {
     let key = KeyPair::new_user().public_key();
-    let server = Server::with_config(&CONFIG.replace("KEY", &key));
+    let mut server = Server::with_config(&CONFIG.replace("KEY", &key));
     let mut system = Client::connect_as(&server, "sys");
     system.op("SUB $SYS.SERVER.*.CLIENT.AUTH.ERR 1");
     system.barrier();
@@ -58,7 +58,8 @@ fn a_denial_says_why_to_the_system_only() {
         let event: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!(event["reason"], "Authentication Failure");
         assert_eq!(event["why"], format!("authentication error - {why}"));
-        assert!(server.log().contains(&why), "{why}");
+        // The log is written by a thread of its own.
+        server.wait_until("the log says why", |server| server.log().contains(&why));
         for secret in SECRETS {
             assert!(!body.contains(secret), "{secret} in {body}");
         }

@@ -5,6 +5,7 @@ mod churn;
 mod client;
 mod delivery;
 mod denials;
+mod fallback;
 mod reload;
 mod requests;
 mod resident;

@@ -147,7 +147,7 @@ impl Drop for Server {
 }
 
 /// `GANNET_BIN`, or the binary built with these tests.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("GANNET_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_gannet").into(), PathBuf::from)
 }

@@ -231,8 +231,8 @@ fn max_connections(schema: &mut Schema<'_>, field: Field<'_>) {
 
 /// 0 and -1 are no limit.
 fn max_subscriptions(schema: &mut Schema<'_>, field: Field<'_>) {
-    if let Some(number) = schema.integer_within(field, -1, i32::MAX.into()) {
-        schema.config.limits.subscriptions_max = number.max(0) as u32;
+    if let Some(number) = schema.integer_within(field, -1, i64::MAX) {
+        schema.config.limits.subscriptions_max = number.clamp(0, u32::MAX.into()) as u32;
     }
 }
 

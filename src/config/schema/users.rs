@@ -94,7 +94,7 @@ fn user(schema: &mut Schema<'_>, item: &Value) -> Option<User> {
         return None;
     };
     let user = fields(schema, map, &item.at);
-    if user.id().is_empty() && !schema.parsed.partial && !tries_a_name(map) {
+    if user.id().is_empty() && !schema.parsed.partial && !has_a_bad_name(map) {
         schema.error(
             &item.at,
             "this user has no name: give it a \"user\"".to_owned(),
@@ -107,12 +107,12 @@ fn user(schema: &mut Schema<'_>, item: &Value) -> Option<User> {
     Some(user).filter(|user| !user.id().is_empty())
 }
 
-/// There is a name, or something wrong in its place that has been reported.
-fn tries_a_name(map: &Map) -> bool {
-    map.iter().map(Field::of).any(|field| {
-        let name = matches!(&*field.key(), "user" | "username" | "nkey");
-        let empty = matches!(&field.value.kind, Kind::Text(text) if text.is_empty());
-        name && !empty
+/// Something stands in a name's place that has been reported.
+fn has_a_bad_name(map: &Map) -> bool {
+    map.iter().map(Field::of).any(|field| match &*field.key() {
+        "user" | "username" => !matches!(field.value.kind, Kind::Text(_)),
+        "nkey" => !matches!(&field.value.kind, Kind::Text(text) if text.is_empty()),
+        _ => false,
     })
 }
 
