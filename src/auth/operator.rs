@@ -15,8 +15,8 @@ use crate::transport::tls::Shown;
 use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service, Standing};
 use super::identity::{Denial, DenialReason, Identity, Outcome, UserLimits};
 use super::jwt::{
-    self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, Trust, UserClaims,
-    Verdict,
+    self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, MadeUnder, Trust,
+    UserClaims, Verdict,
 };
 use super::visitor::Visitor;
 use super::work::{Elsewhere, Work};
@@ -81,16 +81,7 @@ impl Operator {
         before: &Identity,
     ) -> Outcome {
         let account = &*token.account;
-        let denied = |reason| {
-            let found = jwt::Denial {
-                user: token.user.to_string(),
-                account: account.to_owned(),
-                reason,
-                callout: false,
-            };
-            let denied = Denial::of(before, DenialReason::NoCredentials);
-            Outcome::Denied(denied.because(found))
-        };
+        let denied = |reason| denied(token, before, reason);
         if was.trust.is_pinned(account) && !self.trust.is_pinned(account) {
             return denied(jwt::Reason::NotPinned);
         }
@@ -101,18 +92,7 @@ impl Operator {
             });
         };
         let claims = was.account(account).unwrap_or(after);
-        if Arc::ptr_eq(claims, after) && after.common.expires == 0 {
-            return Outcome::Accepted(before.clone());
-        }
-        match jwt::still_admitted(token, claims, after, &self.trust, Timestamp::now()) {
-            Ok(still) if Arc::ptr_eq(&still, token) => Outcome::Accepted(before.clone()),
-            Ok(still) => Outcome::Accepted(Identity {
-                permissions: still.permissions.clone(),
-                token: Some(still),
-                ..before.clone()
-            }),
-            Err(reason) => denied(reason),
-        }
+        self.under(token, claims, after, before)
     }
 
     /// What is known of an account.
@@ -120,7 +100,8 @@ impl Operator {
         self.known.get(key)
     }
 
-    /// Who a client is that a callout service made a user of `account` for. `service` is the account of that service.
+    /// Who the client of `work` is that a callout service made a user of `account` for. What people call it, and its tags,
+    /// stay those of the token that it came with, as in the oracle.
     ///
     /// # Errors
     /// Why it is not let in, for the log.
@@ -128,22 +109,87 @@ impl Operator {
         &self,
         user: &UserClaims,
         account: &str,
-        service: &str,
+        work: &CalloutWork,
         now: Timestamp,
     ) -> Result<Identity, String> {
+        let service = &*work.service.account;
+        let asked = work.service.operator.as_ref();
+        let asked = asked.and_then(|operator| operator.account(service));
         let claims = self.account(account);
-        let claims = claims.ok_or_else(|| {
-            format!("No valid account {account:?} for auth callout response on account {service:?}: account missing")
-        })?;
+        let (Some(claims), Some(asked)) = (claims, asked) else {
+            return Err(format!(
+                "No valid account {account:?} for auth callout response on account {service:?}: account missing"
+            ));
+        };
         let closed = (account == service).then_some(CALLOUT_SUBJECT);
         let admitted = jwt::admit_made(user, claims, &self.trust, closed, now);
-        admitted
-            .map(|admitted| Identity {
-                limits: UserLimits::default(),
-                ..Identity::of_token(&Arc::new(admitted))
-            })
-            .map_err(|reason| made_text(&reason, service))
+        let admitted = admitted.map_err(|reason| made_text(&reason, service))?;
+        let told = &work.request.client_info;
+        let admitted = Admitted {
+            name: told.name_tag.clone(),
+            tags: told.tags.clone(),
+            made: Some(MadeUnder {
+                service: asked.clone(),
+                account: claims.clone(),
+            }),
+            ..admitted
+        };
+        Ok(Identity {
+            limits: UserLimits::default(),
+            ..Identity::of_token(&Arc::new(admitted))
+        })
     }
+
+    /// What a service has said of a client whom it was asked about before this came into force; `None` where it has to be
+    /// asked anew, because its account is another.
+    pub(super) fn said_before(&self, said: &Outcome) -> Option<Outcome> {
+        let identity = match said {
+            Outcome::Accepted(identity) => identity,
+            Outcome::Denied(denial) if matches!(denial.reason, DenialReason::Callout(_)) => {
+                return Some(Outcome::Denied(denial.clone()));
+            }
+            _ => return None,
+        };
+        let token = identity.token.as_ref()?;
+        let under = token.made.as_ref()?;
+        let service = self.account(&under.service.common.subject)?;
+        let account = self.account(&token.account)?;
+        Arc::ptr_eq(service, &under.service)
+            .then(|| self.under(token, &under.account, account, identity))
+    }
+
+    /// Who a client is whose account had the claims `was`, and has others now.
+    fn under(
+        &self,
+        token: &Arc<Admitted>,
+        was: &Arc<AccountClaims>,
+        is: &Arc<AccountClaims>,
+        before: &Identity,
+    ) -> Outcome {
+        if Arc::ptr_eq(was, is) && is.common.expires == 0 {
+            return Outcome::Accepted(before.clone());
+        }
+        match jwt::still_admitted(token, was, is, &self.trust, Timestamp::now()) {
+            Ok(still) if Arc::ptr_eq(&still, token) => Outcome::Accepted(before.clone()),
+            Ok(still) => Outcome::Accepted(Identity {
+                permissions: still.permissions.clone(),
+                token: Some(still),
+                ..before.clone()
+            }),
+            Err(reason) => denied(token, before, reason),
+        }
+    }
+}
+
+fn denied(token: &Admitted, before: &Identity, reason: jwt::Reason) -> Outcome {
+    let found = jwt::Denial {
+        user: token.user.to_string(),
+        account: token.account.to_string(),
+        reason,
+        callout: false,
+    };
+    let denied = Denial::of(before, DenialReason::NoCredentials);
+    Outcome::Denied(denied.because(found))
 }
 
 /// Why a user that a callout service made is not let in, as the oracle tells the account of the service.

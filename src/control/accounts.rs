@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::auth::jwt::{ALL, AccountClaims, Trust};
+use crate::auth::jwt::{AccountClaims, Trust};
 use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
@@ -22,6 +22,7 @@ use crate::shard::ring::Token;
 use crate::shard::{Job, Task, ToShard};
 
 use super::bus::{Bus, Message};
+use super::callout::Callouts;
 use super::fetchers::Fetchers;
 use super::resolver::{Changed, Fetched, Resolver, tls};
 use super::workers::ShardLine;
@@ -38,11 +39,11 @@ const ROUNDS_MAX: usize = 16;
 
 /// What the control thread hears of accounts.
 pub enum Event {
-    /// A client's account is not known.
+    /// An account is not known.
     Wanted {
         /// Its key.
         key: String,
-        /// The client.
+        /// Who waits for it.
         waiting: Waiting,
     },
     /// What came of asking for one.
@@ -56,8 +57,16 @@ pub enum Event {
     Message(Message),
 }
 
+/// Who waits for an account.
+pub enum Waiting {
+    /// A client whose account it is.
+    Client(WaitingClient),
+    /// A service has put a client there: who asks services, and the question's number.
+    Callout(Callouts, u64),
+}
+
 /// A client whose account is not known yet.
-pub struct Waiting {
+pub struct WaitingClient {
     /// Its shard.
     pub shard: usize,
     /// Its connection.
@@ -87,7 +96,7 @@ pub struct Accounts {
     withdrawn: Arc<HashSet<String>>,
     timeout_ms: u64,
     pending: HashMap<String, Pending>,
-    /// Clients whose accounts have come: they go on once those are in force.
+    /// Those whose accounts have come: they go on once those are in force.
     ready: Vec<Waiting>,
     /// What the shards run on is no longer what is known.
     stale: bool,
@@ -176,8 +185,7 @@ impl Accounts {
         let now = Timestamp::now();
         let mut converted = self.convert(now);
         for _ in 0..ROUNDS_MAX {
-            let mut missing = std::mem::take(&mut converted.missing);
-            missing.extend(self.placeable());
+            let missing = std::mem::take(&mut converted.missing);
             let learnt = missing.iter().filter(|key| self.learn_nearby(key, now));
             if learnt.count() == 0 {
                 break;
@@ -315,14 +323,20 @@ impl Accounts {
             return;
         }
         let operator = self.operator();
-        for Waiting {
-            shard,
-            conn,
-            source,
-            ticket,
-            work,
-        } in self.ready.drain(..)
-        {
+        for waiting in self.ready.drain(..) {
+            let WaitingClient {
+                shard,
+                conn,
+                source,
+                ticket,
+                work,
+            } = match waiting {
+                Waiting::Client(client) => client,
+                Waiting::Callout(callouts, number) => {
+                    callouts.place(number, operator.clone());
+                    continue;
+                }
+            };
             let work = work.under(operator.clone());
             // Without workers the broker stops.
             let _ = jobs.send(Job {
@@ -374,18 +388,6 @@ impl Accounts {
 
     fn convert(&self, now: Timestamp) -> crate::auth::jwt::Converted {
         operator::converted(&self.known, &self.trust, now)
-    }
-
-    /// Accounts that callout services may put users into, and that are not known: as far as they are named somewhere.
-    fn placeable(&self) -> Vec<String> {
-        let services = self.known.values().filter(|claims| claims.has_callout());
-        let allowed = services.flat_map(|claims| &claims.account.authorization.allowed_accounts);
-        let named = allowed.flat_map(|key| match key == ALL {
-            true => self.mode.preload.keys().collect(),
-            false => vec![key],
-        });
-        let unknown = named.filter(|key| !self.known.contains_key(key.as_str()));
-        unknown.cloned().collect()
     }
 
     /// Takes an account's JWT in, if it counts.
@@ -469,16 +471,15 @@ impl Accounts {
     /// Nobody waits for this account any longer.
     fn give_up(&mut self, key: &str, why: &str, lines: &[ShardLine]) {
         let pending = self.pending.remove(key).unwrap_or_default();
-        for Waiting {
-            shard,
-            conn,
-            ticket,
-            work,
-            ..
-        } in pending.waiting
-        {
-            let verdict: Outcome = work.without_account(key, why.to_owned());
-            lines[shard].tell(ToShard::Verified(conn, ticket, verdict));
+        for waiting in pending.waiting {
+            match waiting {
+                Waiting::Client(client) => {
+                    let verdict: Outcome = client.work.without_account(key, why.to_owned());
+                    let verdict = ToShard::Verified(client.conn, client.ticket, verdict);
+                    lines[client.shard].tell(verdict);
+                }
+                Waiting::Callout(callouts, number) => callouts.place(number, self.operator()),
+            }
         }
     }
 

@@ -167,9 +167,10 @@ impl Client {
             };
         }
         // Another snapshot may have come meanwhile: what it was measured against may have changed.
-        let outcome = match stale {
-            true => context.authenticator.begin(&self.visitor()),
-            false => self.go_on(context, outcome),
+        let outcome = match (stale, context.authenticator.said_before(&outcome)) {
+            (false, _) => self.go_on(context, outcome),
+            (true, Some(outcome)) => outcome,
+            (true, None) => context.authenticator.begin(&self.visitor()),
         };
         self.received_verdict(context, broker, outcome)
     }

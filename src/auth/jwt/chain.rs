@@ -128,6 +128,17 @@ pub struct Admitted {
     pub expires: Option<Timestamp>,
     /// A callout service decides instead, unless the user is one of `auth_users`.
     pub callout: bool,
+    /// A callout service made it: under what.
+    pub made: Option<MadeUnder>,
+}
+
+/// The claims under which a callout service's user was let in: while they are those in force, so is what it said.
+#[derive(Clone, Debug)]
+pub struct MadeUnder {
+    /// Of the service's account, when the service was asked.
+    pub service: Arc<AccountClaims>,
+    /// Of the user's account, when its answer was judged.
+    pub account: Arc<AccountClaims>,
 }
 
 /// What a user is told whose time is up.
@@ -404,6 +415,7 @@ impl Candidate {
             payload_bytes_max: limit(limits.payload),
             expires: token_ends.into_iter().chain(until).min(),
             callout: account.has_callout(),
+            made: None,
         })
     }
 
