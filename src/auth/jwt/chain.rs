@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use jiff::Timestamp;
 use nkeys::KeyPair;
 
@@ -18,7 +17,7 @@ use super::made::closing;
 use super::network;
 use super::template;
 use super::times::{self, Allowed};
-use super::token::base64url;
+use super::token;
 use super::trust::Trust;
 use super::user::{UserClaims, UserLimits};
 
@@ -464,9 +463,7 @@ fn verify_nonce(user: &str, attempt: &Attempt<'_>) -> Result<(), Reason> {
     if attempt.signature.is_empty() {
         return Err(Reason::NoSignature);
     }
-    let signature = base64url(attempt.signature)
-        .or_else(|| BASE64.decode(attempt.signature.as_bytes()).ok())
-        .ok_or(Reason::Signature)?;
+    let signature = token::signature(attempt.signature).ok_or(Reason::Signature)?;
     let key = KeyPair::from_public_key(user).map_err(|_| Reason::UserKey)?;
     key.verify(attempt.nonce, &signature)
         .map_err(|_| Reason::Signature)
