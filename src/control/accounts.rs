@@ -50,6 +50,8 @@ pub enum Event {
     Fetched {
         /// Its key.
         key: String,
+        /// Which time it was asked for.
+        number: u64,
         /// Its JWT, or where else to ask, or why there is none.
         found: Result<Fetched, String>,
     },
@@ -80,9 +82,12 @@ pub struct WaitingClient {
 }
 
 /// What an account is waited for with.
-#[derive(Default)]
+///
+/// What comes of an earlier asking does not count: it may have been read before an update that is in force by now.
 struct Pending {
     waiting: Vec<Waiting>,
+    /// The number of the asking.
+    number: u64,
     /// Others have been asked; until then they may answer.
     until: Option<Instant>,
 }
@@ -96,6 +101,8 @@ pub struct Accounts {
     withdrawn: Arc<HashSet<String>>,
     timeout_ms: u64,
     pending: HashMap<String, Pending>,
+    /// How often an account was asked for.
+    askings: u64,
     /// Those whose accounts have come: they go on once those are in force.
     ready: Vec<Waiting>,
     /// What the shards run on is no longer what is known.
@@ -150,6 +157,7 @@ impl Accounts {
             withdrawn: Arc::default(),
             timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
             pending: HashMap::new(),
+            askings: 0,
             ready: Vec::new(),
             stale: false,
             due_since: None,
@@ -241,7 +249,8 @@ impl Accounts {
         let now = Timestamp::now();
         match event {
             Event::Wanted { key, waiting } => self.wanted(&key, waiting),
-            Event::Fetched { key, found } => match found {
+            Event::Fetched { key, number, .. } if !self.waits_for(&key, number) => {}
+            Event::Fetched { key, found, .. } => match found {
                 Ok(Fetched::Found(jwt)) => self.found(&key, &jwt, now, lines),
                 Ok(Fetched::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
                 Err(why) => self.give_up(&key, &why, lines),
@@ -290,6 +299,7 @@ impl Accounts {
                 self.learn_nearby(&key, now);
             }
         }
+        self.want_again();
         self.stale = true;
         Ok(())
     }
@@ -449,17 +459,37 @@ impl Accounts {
 
     /// Asks for an account, off this thread, unless that is being done.
     fn want(&mut self, key: &str) -> &mut Pending {
-        if !self.pending.contains_key(key) {
-            self.fetchers.fetch(key);
+        self.pending.entry(key.to_owned()).or_insert_with(|| {
+            self.askings += 1;
+            self.fetchers.fetch(key, self.askings);
+            Pending {
+                waiting: Vec::new(),
+                number: self.askings,
+                until: None,
+            }
+        })
+    }
+
+    /// Asks anew for all that is waited for: what is underway may be of before.
+    fn want_again(&mut self) {
+        for (key, pending) in &mut self.pending {
+            self.askings += 1;
+            self.fetchers.fetch(key, self.askings);
+            (pending.number, pending.until) = (self.askings, None);
         }
-        self.pending.entry(key.to_owned()).or_default()
+    }
+
+    fn waits_for(&self, key: &str, number: u64) -> bool {
+        let pending = self.pending.get(key);
+        pending.is_some_and(|pending| pending.number == number)
     }
 
     fn found(&mut self, key: &str, jwt: &str, now: Timestamp, lines: &[ShardLine]) {
         match self.learn(key, jwt, now) {
             Ok(()) => {
-                let pending = self.pending.remove(key).unwrap_or_default();
-                self.ready.extend(pending.waiting);
+                let pending = self.pending.remove(key);
+                self.ready
+                    .extend(pending.into_iter().flat_map(|pending| pending.waiting));
             }
             Err(why) => {
                 log::error!("account {key}: {why}");
@@ -470,8 +500,8 @@ impl Accounts {
 
     /// Nobody waits for this account any longer.
     fn give_up(&mut self, key: &str, why: &str, lines: &[ShardLine]) {
-        let pending = self.pending.remove(key).unwrap_or_default();
-        for waiting in pending.waiting {
+        let pending = self.pending.remove(key);
+        for waiting in pending.into_iter().flat_map(|pending| pending.waiting) {
             match waiting {
                 Waiting::Client(client) => {
                     let verdict: Outcome = client.work.without_account(key, why.to_owned());
@@ -495,6 +525,11 @@ impl Accounts {
         }
     }
 
+    fn asks_others(&self, key: &str) -> bool {
+        let pending = self.pending.get(key);
+        pending.is_some_and(|pending| pending.until.is_some())
+    }
+
     fn message(&mut self, message: &Message, now: Timestamp, lines: &[ShardLine]) {
         let own = self.bus.as_ref().and_then(|(_, inbox)| {
             let key = message.subject.strip_prefix(inbox.as_str())?;
@@ -503,11 +538,18 @@ impl Accounts {
         match own {
             // An empty answer says that somebody has not got it: others may.
             Some(_) if message.payload.is_empty() => {}
+            // Nobody has been asked, or somebody has answered.
+            Some(key) if !self.asks_others(key) => {}
             Some(key) => {
                 let (key, jwt) = (key.to_owned(), String::from_utf8_lossy(&message.payload));
-                let kept = self.resolver.take(&key, &jwt, now.as_millisecond());
+                let counts = self.trust.account(&key, &jwt, now.as_second());
+                let kept = counts.map_err(|error| error.to_string()).and_then(|_| {
+                    let now_ms = now.as_millisecond();
+                    self.resolver.take(&key, &jwt, now_ms)
+                });
                 match kept {
                     Ok(()) => self.found(&key, &jwt, now, lines),
+                    // Others may have a better one.
                     Err(why) => log::error!("account {key}: {why}"),
                 }
             }
@@ -537,6 +579,7 @@ impl Accounts {
                 }
                 Effect::Deleted { account } => {
                     self.stale |= self.known.remove(&*account).is_some();
+                    self.give_up(&account, "it has been deleted", lines);
                 }
             }
         }

@@ -15,8 +15,8 @@ const FETCHERS: usize = 16;
 
 /// Where wanted accounts go.
 pub struct Fetchers {
-    queue: Sender<String>,
-    waiting: Arc<Mutex<Receiver<String>>>,
+    queue: Sender<(String, u64)>,
+    waiting: Arc<Mutex<Receiver<(String, u64)>>>,
     resolver: Arc<Resolver>,
     events: Sender<Event>,
     started: usize,
@@ -35,8 +35,8 @@ impl Fetchers {
         }
     }
 
-    /// Asks for an account: [`Event::Fetched`] tells what came of it.
-    pub fn fetch(&mut self, key: &str) {
+    /// Asks for an account: [`Event::Fetched`] tells what came of it, with the same number.
+    pub fn fetch(&mut self, key: &str, number: u64) {
         if self.started < FETCHERS {
             match self.start() {
                 Ok(()) => self.started += 1,
@@ -45,13 +45,13 @@ impl Fetchers {
                 Err(error) => {
                     let found = Err(error.to_string());
                     let key = key.to_owned();
-                    let _ = self.events.send(Event::Fetched { key, found });
+                    let _ = self.events.send(Event::Fetched { key, number, found });
                     return;
                 }
             }
         }
         // The other end is here as well.
-        let _ = self.queue.send(key.to_owned());
+        let _ = self.queue.send((key.to_owned(), number));
     }
 
     fn start(&self) -> std::io::Result<()> {
@@ -62,9 +62,9 @@ impl Fetchers {
                 let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 waiting.recv()
             };
-            while let Ok(key) = next() {
+            while let Ok((key, number)) = next() {
                 let found = resolver.fetch(&key, Timestamp::now().as_millisecond());
-                if events.send(Event::Fetched { key, found }).is_err() {
+                if events.send(Event::Fetched { key, number, found }).is_err() {
                     return;
                 }
             }
