@@ -23,7 +23,7 @@ use crate::shard::{Job, Task, ToShard};
 
 use super::bus::{Bus, Message};
 use super::callout::Callouts;
-use super::fetchers::Fetchers;
+use super::fetchers::{Fetchers, NOBODY};
 use super::resolver::{Changed, Fetched, Resolver, tls};
 use super::workers::ShardLine;
 
@@ -79,6 +79,16 @@ pub struct WaitingClient {
     pub ticket: u32,
     /// What is left to do.
     pub work: Box<JwtWork>,
+}
+
+impl Waiting {
+    /// Where the client is; a service's clients have been let through by it.
+    fn source(&self) -> IpAddr {
+        match self {
+            Waiting::Client(client) => client.source,
+            Waiting::Callout(..) => NOBODY,
+        }
+    }
 }
 
 /// What an account is waited for with.
@@ -435,7 +445,7 @@ impl Accounts {
     /// Learns an account that others import from, if it is at hand; else somebody asks for it.
     fn learn_nearby(&mut self, key: &str, now: Timestamp) -> bool {
         if !self.resolver.is_near() {
-            self.want(key);
+            self.want(NOBODY, key);
             return false;
         }
         match self.resolver.fetch(key, now.as_millisecond()) {
@@ -454,14 +464,14 @@ impl Accounts {
         if self.known.contains_key(key) {
             return self.ready.push(waiting);
         }
-        self.want(key).waiting.push(waiting);
+        self.want(waiting.source(), key).waiting.push(waiting);
     }
 
     /// Asks for an account, off this thread, unless that is being done.
-    fn want(&mut self, key: &str) -> &mut Pending {
+    fn want(&mut self, source: IpAddr, key: &str) -> &mut Pending {
         self.pending.entry(key.to_owned()).or_insert_with(|| {
             self.askings += 1;
-            self.fetchers.fetch(key, self.askings);
+            self.fetchers.fetch(source, key, self.askings);
             Pending {
                 waiting: Vec::new(),
                 number: self.askings,
@@ -474,7 +484,8 @@ impl Accounts {
     fn want_again(&mut self) {
         for (key, pending) in &mut self.pending {
             self.askings += 1;
-            self.fetchers.fetch(key, self.askings);
+            let source = pending.waiting.first().map_or(NOBODY, Waiting::source);
+            self.fetchers.fetch(source, key, self.askings);
             (pending.number, pending.until) = (self.askings, None);
         }
     }
