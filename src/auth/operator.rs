@@ -51,6 +51,8 @@ pub struct JwtWork {
     signature: Box<str>,
     nonce: Box<str>,
     ip: IpAddr,
+    /// Whose token it is, once that is known.
+    user: String,
     denied: Denial,
     request: Box<jwt::Request>,
     /// How the client came in over TLS.
@@ -67,6 +69,7 @@ impl Operator {
             signature: connect.sig.expose().into(),
             nonce: visitor.nonce.into(),
             ip: visitor.ip,
+            user: String::new(),
             denied: Denial::new(connect, DenialReason::NoCredentials),
             request: Box::new(callout::request(visitor, claimed_user(connect))),
             tls: None,
@@ -230,7 +233,8 @@ impl JwtWork {
             Verdict::Denied(denial) => Ok(Outcome::Denied(self.denied.because(*denial))),
             Verdict::NeedAccount(candidate) => {
                 let key = candidate.account().to_owned();
-                let work = Box::new(self);
+                let user = candidate.claims().common.subject.clone();
+                let work = Box::new(JwtWork { user, ..self });
                 Err(Elsewhere::Account { key, work })
             }
         }
@@ -245,7 +249,7 @@ impl JwtWork {
     /// The account is not to be had: why.
     pub fn without_account(self, key: &str, why: String) -> Outcome {
         let denial = jwt::Denial {
-            user: String::new(),
+            user: self.user,
             account: key.to_owned(),
             reason: jwt::Reason::NoAccount(why),
             callout: false,

@@ -34,6 +34,9 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 /// force.
 const GATHER_MAX: Duration = Duration::from_millis(50);
 
+/// The last token of the subject to which others send what their directories have.
+const PACK: &str = "pack";
+
 /// How many imports of imports are followed at once when accounts are compiled.
 const ROUNDS_MAX: usize = 16;
 
@@ -123,6 +126,8 @@ pub struct Accounts {
     last_took: Duration,
     /// When something changes by itself, seconds since 1970.
     changes_at: Option<i64>,
+    /// When the directory is compared with those of others.
+    sync_at: Option<Instant>,
     fetchers: Fetchers,
     events: Sender<Event>,
     bus: Option<(Bus, String)>,
@@ -173,6 +178,7 @@ impl Accounts {
             due_since: None,
             last_took: Duration::ZERO,
             changes_at: None,
+            sync_at: None,
             fetchers: Fetchers::new(resolver, events.clone()),
             events,
             bus: None,
@@ -237,7 +243,40 @@ impl Accounts {
             let _ = events.send(Event::Message(message));
         })?;
         self.bus = Some((bus, inbox));
+        self.sync_later();
         Ok(())
+    }
+
+    fn sync_later(&mut self) {
+        let interval = self.resolver.sync_interval();
+        self.sync_at = interval.map(|interval| Instant::now() + interval);
+    }
+
+    /// Asks others in the system account for what the directory has not got, as often as `interval` says.
+    fn sync(&mut self) {
+        if let Some((bus, inbox)) = &self.bus {
+            let reply = format!("{inbox}.{PACK}");
+            bus.publish("$SYS.REQ.CLAIMS.PACK", &reply, b"", &self.resolver.hash());
+        }
+        self.sync_later();
+    }
+
+    /// What somebody else's directory has: lines of a key and a JWT. What nobody trusts is not kept.
+    fn merge(&mut self, packed: &str, now: Timestamp, lines: &[ShardLine]) {
+        let mut taken = String::new();
+        for line in packed.lines() {
+            let parts = line.split_once('|');
+            let counts = parts.map(|(key, jwt)| self.trust.account(key, jwt, now.as_second()));
+            match counts {
+                Some(Ok(_)) => taken.extend([line, "\n"]),
+                Some(Err(error)) => {
+                    log::error!("DirResolver - Merging resulted in error: {error}");
+                }
+                None => log::error!("DirResolver - Merging resulted in error: no key and JWT"),
+            }
+        }
+        let effects = self.resolver.merge(&taken, now.as_millisecond());
+        self.carry_out(effects, now, lines);
     }
 
     /// What is listened to in the system account.
@@ -292,6 +331,7 @@ impl Accounts {
         };
         let changed = self.resolver.reload(kind, &mode.preload, tls, now_ms)?;
         self.resubscribe();
+        self.sync_later();
         self.trust = Arc::new(mode.trust(TimeZone::system()));
         let (changed, before) = match changed {
             Changed::These(keys) => (keys, self.mode.preload.keys().cloned().collect()),
@@ -374,7 +414,10 @@ impl Accounts {
         let until = |at: i64| Duration::from_secs(u64::try_from(at + 1 - now).unwrap_or(0));
         let lookups = self.pending.values().filter_map(|pending| pending.until);
         let lookups = lookups.map(|at| at.saturating_duration_since(Instant::now()));
-        let dues = self.changes_at.map(until).into_iter().chain(lookups);
+        let sync = self.sync_at.iter();
+        let sync = sync.map(|at| at.saturating_duration_since(Instant::now()));
+        let dues = self.changes_at.map(until).into_iter();
+        let dues = dues.chain(lookups).chain(sync);
         dues.min().unwrap_or(LOOK_MAX).min(LOOK_MAX)
     }
 
@@ -385,6 +428,9 @@ impl Accounts {
             self.stale = true;
         }
         self.resolver.expire(now.as_millisecond());
+        if self.sync_at.is_some_and(|at| at <= instant) {
+            self.sync();
+        }
         let late = |pending: &Pending| pending.until.is_some_and(|until| until <= instant);
         let late: Vec<String> = self
             .pending
@@ -549,6 +595,7 @@ impl Accounts {
         match own {
             // An empty answer says that somebody has not got it: others may.
             Some(_) if message.payload.is_empty() => {}
+            Some(PACK) => self.merge(&String::from_utf8_lossy(&message.payload), now, lines),
             // Nobody has been asked, or somebody has answered.
             Some(key) if !self.asks_others(key) => {}
             Some(key) => {
@@ -580,6 +627,13 @@ impl Accounts {
         let (replies, effects) =
             self.resolver
                 .serve(&rules, message, &server, now.as_millisecond());
+        self.carry_out(effects, now, lines);
+        let answers = replies.into_iter();
+        self.answers
+            .extend(answers.map(|answer| (message.reply.clone(), answer)));
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, now: Timestamp, lines: &[ShardLine]) {
         for effect in effects {
             match effect {
                 Effect::Updated { account, jwt } => {
@@ -594,9 +648,6 @@ impl Accounts {
                 }
             }
         }
-        let answers = replies.into_iter();
-        self.answers
-            .extend(answers.map(|answer| (message.reply.clone(), answer)));
     }
 }
 

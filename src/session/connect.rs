@@ -167,10 +167,11 @@ impl Client {
             };
         }
         // Another snapshot may have come meanwhile: what it was measured against may have changed.
-        let outcome = match (stale, context.authenticator.said_before(&outcome)) {
-            (false, _) => self.go_on(context, outcome),
-            (true, Some(outcome)) => outcome,
-            (true, None) => context.authenticator.begin(&self.visitor()),
+        let authenticator = &context.authenticator;
+        let outcome = match stale {
+            true => (authenticator.said_before(&outcome))
+                .unwrap_or_else(|| authenticator.begin(&self.visitor())),
+            false => self.go_on(context, outcome),
         };
         self.received_verdict(context, broker, outcome)
     }
