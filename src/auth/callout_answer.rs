@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::callout::{CALLOUT_SUBJECT, Issuer, PROXY_REQUIRED, Service};
-use super::identity::{Credential, Denial, Identity, UserLimits};
+use super::callout::{CALLOUT_SUBJECT, CalloutWork, Issuer, PROXY_REQUIRED, Service};
+use super::identity::{Credential, Identity, UserLimits};
 use super::jwt::{self, DecodeError, Grant, Issue, ResponseClaims, Severity, UserClaims};
+use super::operator::Operator;
 
 /// What an answer must fit.
 #[derive(Clone, Copy, Debug)]
@@ -171,23 +172,24 @@ fn told(issue: &Issue) -> &str {
 }
 
 impl Made {
-    /// Who the client is, where accounts stand in the configuration: known by the name that the token gives it, else as
-    /// it was (`known_as`). `zone` is that of times of day without one. Limits that the token states hold nobody, as in the
-    /// oracle.
+    /// Who the client of `work` is: known by the name that the token gives it, else as it was. `operator` knows the account,
+    /// where accounts come from JWTs; `zone` is that of times of day without one. Limits that the token states hold nobody, as
+    /// in the oracle.
     ///
     /// # Errors
     /// Why it is not let in, for the log.
     pub fn identity(
         &self,
-        service: &Service,
-        known_as: &Denial,
+        work: &CalloutWork,
+        operator: Option<&Operator>,
         zone: &TimeZone,
         now: Timestamp,
     ) -> Result<Identity, String> {
-        if let Some(operator) = &service.operator {
-            let identity = operator.admit_made(&self.user, &self.account, &service.account, now)?;
+        if let Some(operator) = operator {
+            let identity = operator.admit_made(&self.user, &self.account, work, now)?;
             return Ok(identity.renamed(&self.user.common.name));
         }
+        let (service, known_as) = (&work.service, &work.denied);
         let closed = (*self.account == *service.account).then_some(CALLOUT_SUBJECT);
         let Grant {
             permissions,

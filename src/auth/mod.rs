@@ -156,6 +156,12 @@ impl Authenticator {
         }
     }
 
+    /// What a callout service has said of a client that it was asked about under another configuration; `None` where
+    /// everything is to be proven anew.
+    pub fn said_before(&self, said: &Outcome) -> Option<Outcome> {
+        self.operator.as_ref()?.said_before(said)
+    }
+
     /// What the methods of this node say.
     fn begin_alone(&self, visitor: &Visitor<'_>) -> Outcome {
         let connect = visitor.connect;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use foldhash::fast::FixedState;
 use nkeys::KeyPair;
 
@@ -137,7 +136,7 @@ pub(super) fn decode_signature(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() {
         return None;
     }
-    jwt::base64url(text).or_else(|| BASE64.decode(text.as_bytes()).ok())
+    jwt::signature(text)
 }
 
 /// Whether a signature under a nonce is that of a public key.
@@ -150,7 +149,7 @@ pub(super) fn verifies(key: &str, nonce: &str, signature: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::BASE64URL_NOPAD;
+    use data_encoding::{BASE64, BASE64URL_NOPAD};
 
     use super::*;
 

@@ -15,8 +15,8 @@ use crate::transport::tls::Shown;
 use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service, Standing};
 use super::identity::{Denial, DenialReason, Identity, Outcome, UserLimits};
 use super::jwt::{
-    self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, Trust, UserClaims,
-    Verdict,
+    self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, MadeUnder, Trust,
+    UserClaims, Verdict,
 };
 use super::visitor::Visitor;
 use super::work::{Elsewhere, Work};
@@ -51,6 +51,8 @@ pub struct JwtWork {
     signature: Box<str>,
     nonce: Box<str>,
     ip: IpAddr,
+    /// Whose token it is, once that is known.
+    user: String,
     denied: Denial,
     request: Box<jwt::Request>,
     /// How the client came in over TLS.
@@ -67,6 +69,7 @@ impl Operator {
             signature: connect.sig.expose().into(),
             nonce: visitor.nonce.into(),
             ip: visitor.ip,
+            user: String::new(),
             denied: Denial::new(connect, DenialReason::NoCredentials),
             request: Box::new(callout::request(visitor, claimed_user(connect))),
             tls: None,
@@ -81,16 +84,7 @@ impl Operator {
         before: &Identity,
     ) -> Outcome {
         let account = &*token.account;
-        let denied = |reason| {
-            let found = jwt::Denial {
-                user: token.user.to_string(),
-                account: account.to_owned(),
-                reason,
-                callout: false,
-            };
-            let denied = Denial::of(before, DenialReason::NoCredentials);
-            Outcome::Denied(denied.because(found))
-        };
+        let denied = |reason| denied(token, before, reason);
         if was.trust.is_pinned(account) && !self.trust.is_pinned(account) {
             return denied(jwt::Reason::NotPinned);
         }
@@ -101,18 +95,7 @@ impl Operator {
             });
         };
         let claims = was.account(account).unwrap_or(after);
-        if Arc::ptr_eq(claims, after) && after.common.expires == 0 {
-            return Outcome::Accepted(before.clone());
-        }
-        match jwt::still_admitted(token, claims, after, &self.trust, Timestamp::now()) {
-            Ok(still) if Arc::ptr_eq(&still, token) => Outcome::Accepted(before.clone()),
-            Ok(still) => Outcome::Accepted(Identity {
-                permissions: still.permissions.clone(),
-                token: Some(still),
-                ..before.clone()
-            }),
-            Err(reason) => denied(reason),
-        }
+        self.under(token, claims, after, before)
     }
 
     /// What is known of an account.
@@ -120,7 +103,8 @@ impl Operator {
         self.known.get(key)
     }
 
-    /// Who a client is that a callout service made a user of `account` for. `service` is the account of that service.
+    /// Who the client of `work` is that a callout service made a user of `account` for. What people call it, and its tags,
+    /// stay those of the token that it came with, as in the oracle.
     ///
     /// # Errors
     /// Why it is not let in, for the log.
@@ -128,22 +112,87 @@ impl Operator {
         &self,
         user: &UserClaims,
         account: &str,
-        service: &str,
+        work: &CalloutWork,
         now: Timestamp,
     ) -> Result<Identity, String> {
+        let service = &*work.service.account;
+        let asked = work.service.operator.as_ref();
+        let asked = asked.and_then(|operator| operator.account(service));
         let claims = self.account(account);
-        let claims = claims.ok_or_else(|| {
-            format!("No valid account {account:?} for auth callout response on account {service:?}: account missing")
-        })?;
+        let (Some(claims), Some(asked)) = (claims, asked) else {
+            return Err(format!(
+                "No valid account {account:?} for auth callout response on account {service:?}: account missing"
+            ));
+        };
         let closed = (account == service).then_some(CALLOUT_SUBJECT);
         let admitted = jwt::admit_made(user, claims, &self.trust, closed, now);
-        admitted
-            .map(|admitted| Identity {
-                limits: UserLimits::default(),
-                ..Identity::of_token(&Arc::new(admitted))
-            })
-            .map_err(|reason| made_text(&reason, service))
+        let admitted = admitted.map_err(|reason| made_text(&reason, service))?;
+        let told = &work.request.client_info;
+        let admitted = Admitted {
+            name: told.name_tag.clone(),
+            tags: told.tags.clone(),
+            made: Some(MadeUnder {
+                service: asked.clone(),
+                account: claims.clone(),
+            }),
+            ..admitted
+        };
+        Ok(Identity {
+            limits: UserLimits::default(),
+            ..Identity::of_token(&Arc::new(admitted))
+        })
     }
+
+    /// What a service has said of a client whom it was asked about before this came into force; `None` where it has to be
+    /// asked anew, because its account is another.
+    pub(super) fn said_before(&self, said: &Outcome) -> Option<Outcome> {
+        let identity = match said {
+            Outcome::Accepted(identity) => identity,
+            Outcome::Denied(denial) if matches!(denial.reason, DenialReason::Callout(_)) => {
+                return Some(Outcome::Denied(denial.clone()));
+            }
+            _ => return None,
+        };
+        let token = identity.token.as_ref()?;
+        let under = token.made.as_ref()?;
+        let service = self.account(&under.service.common.subject)?;
+        let account = self.account(&token.account)?;
+        Arc::ptr_eq(service, &under.service)
+            .then(|| self.under(token, &under.account, account, identity))
+    }
+
+    /// Who a client is whose account had the claims `was`, and has others now.
+    fn under(
+        &self,
+        token: &Arc<Admitted>,
+        was: &Arc<AccountClaims>,
+        is: &Arc<AccountClaims>,
+        before: &Identity,
+    ) -> Outcome {
+        if Arc::ptr_eq(was, is) && is.common.expires == 0 {
+            return Outcome::Accepted(before.clone());
+        }
+        match jwt::still_admitted(token, was, is, &self.trust, Timestamp::now()) {
+            Ok(still) if Arc::ptr_eq(&still, token) => Outcome::Accepted(before.clone()),
+            Ok(still) => Outcome::Accepted(Identity {
+                permissions: still.permissions.clone(),
+                token: Some(still),
+                ..before.clone()
+            }),
+            Err(reason) => denied(token, before, reason),
+        }
+    }
+}
+
+fn denied(token: &Admitted, before: &Identity, reason: jwt::Reason) -> Outcome {
+    let found = jwt::Denial {
+        user: token.user.to_string(),
+        account: token.account.to_string(),
+        reason,
+        callout: false,
+    };
+    let denied = Denial::of(before, DenialReason::NoCredentials);
+    Outcome::Denied(denied.because(found))
 }
 
 /// Why a user that a callout service made is not let in, as the oracle tells the account of the service.
@@ -184,7 +233,8 @@ impl JwtWork {
             Verdict::Denied(denial) => Ok(Outcome::Denied(self.denied.because(*denial))),
             Verdict::NeedAccount(candidate) => {
                 let key = candidate.account().to_owned();
-                let work = Box::new(self);
+                let user = candidate.claims().common.subject.clone();
+                let work = Box::new(JwtWork { user, ..self });
                 Err(Elsewhere::Account { key, work })
             }
         }
@@ -199,7 +249,7 @@ impl JwtWork {
     /// The account is not to be had: why.
     pub fn without_account(self, key: &str, why: String) -> Outcome {
         let denial = jwt::Denial {
-            user: String::new(),
+            user: self.user,
             account: key.to_owned(),
             reason: jwt::Reason::NoAccount(why),
             callout: false,

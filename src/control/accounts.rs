@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::auth::jwt::{ALL, AccountClaims, Trust};
+use crate::auth::jwt::{AccountClaims, Trust};
 use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
@@ -22,7 +22,8 @@ use crate::shard::ring::Token;
 use crate::shard::{Job, Task, ToShard};
 
 use super::bus::{Bus, Message};
-use super::fetchers::Fetchers;
+use super::callout::Callouts;
+use super::fetchers::{Fetchers, NOBODY};
 use super::resolver::{Changed, Fetched, Resolver, tls};
 use super::workers::ShardLine;
 
@@ -33,22 +34,27 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 /// force.
 const GATHER_MAX: Duration = Duration::from_millis(50);
 
+/// The last token of the subject to which others send what their directories have.
+const PACK: &str = "pack";
+
 /// How many imports of imports are followed at once when accounts are compiled.
 const ROUNDS_MAX: usize = 16;
 
 /// What the control thread hears of accounts.
 pub enum Event {
-    /// A client's account is not known.
+    /// An account is not known.
     Wanted {
         /// Its key.
         key: String,
-        /// The client.
+        /// Who waits for it.
         waiting: Waiting,
     },
     /// What came of asking for one.
     Fetched {
         /// Its key.
         key: String,
+        /// Which time it was asked for.
+        number: u64,
         /// Its JWT, or where else to ask, or why there is none.
         found: Result<Fetched, String>,
     },
@@ -56,8 +62,16 @@ pub enum Event {
     Message(Message),
 }
 
+/// Who waits for an account.
+pub enum Waiting {
+    /// A client whose account it is.
+    Client(WaitingClient),
+    /// A service has put a client there: who asks services, and the question's number.
+    Callout(Callouts, u64),
+}
+
 /// A client whose account is not known yet.
-pub struct Waiting {
+pub struct WaitingClient {
     /// Its shard.
     pub shard: usize,
     /// Its connection.
@@ -70,10 +84,23 @@ pub struct Waiting {
     pub work: Box<JwtWork>,
 }
 
+impl Waiting {
+    /// Where the client is; a service's clients have been let through by it.
+    fn source(&self) -> IpAddr {
+        match self {
+            Waiting::Client(client) => client.source,
+            Waiting::Callout(..) => NOBODY,
+        }
+    }
+}
+
 /// What an account is waited for with.
-#[derive(Default)]
+///
+/// What comes of an earlier asking does not count: it may have been read before an update that is in force by now.
 struct Pending {
     waiting: Vec<Waiting>,
+    /// The number of the asking.
+    number: u64,
     /// Others have been asked; until then they may answer.
     until: Option<Instant>,
 }
@@ -87,7 +114,9 @@ pub struct Accounts {
     withdrawn: Arc<HashSet<String>>,
     timeout_ms: u64,
     pending: HashMap<String, Pending>,
-    /// Clients whose accounts have come: they go on once those are in force.
+    /// How often an account was asked for.
+    askings: u64,
+    /// Those whose accounts have come: they go on once those are in force.
     ready: Vec<Waiting>,
     /// What the shards run on is no longer what is known.
     stale: bool,
@@ -97,6 +126,8 @@ pub struct Accounts {
     last_took: Duration,
     /// When something changes by itself, seconds since 1970.
     changes_at: Option<i64>,
+    /// When the directory is compared with those of others.
+    sync_at: Option<Instant>,
     fetchers: Fetchers,
     events: Sender<Event>,
     bus: Option<(Bus, String)>,
@@ -141,11 +172,13 @@ impl Accounts {
             withdrawn: Arc::default(),
             timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
             pending: HashMap::new(),
+            askings: 0,
             ready: Vec::new(),
             stale: false,
             due_since: None,
             last_took: Duration::ZERO,
             changes_at: None,
+            sync_at: None,
             fetchers: Fetchers::new(resolver, events.clone()),
             events,
             bus: None,
@@ -176,8 +209,7 @@ impl Accounts {
         let now = Timestamp::now();
         let mut converted = self.convert(now);
         for _ in 0..ROUNDS_MAX {
-            let mut missing = std::mem::take(&mut converted.missing);
-            missing.extend(self.placeable());
+            let missing = std::mem::take(&mut converted.missing);
             let learnt = missing.iter().filter(|key| self.learn_nearby(key, now));
             if learnt.count() == 0 {
                 break;
@@ -211,7 +243,40 @@ impl Accounts {
             let _ = events.send(Event::Message(message));
         })?;
         self.bus = Some((bus, inbox));
+        self.sync_later();
         Ok(())
+    }
+
+    fn sync_later(&mut self) {
+        let interval = self.resolver.sync_interval();
+        self.sync_at = interval.map(|interval| Instant::now() + interval);
+    }
+
+    /// Asks others in the system account for what the directory has not got, as often as `interval` says.
+    fn sync(&mut self) {
+        if let Some((bus, inbox)) = &self.bus {
+            let reply = format!("{inbox}.{PACK}");
+            bus.publish("$SYS.REQ.CLAIMS.PACK", &reply, b"", &self.resolver.hash());
+        }
+        self.sync_later();
+    }
+
+    /// What somebody else's directory has: lines of a key and a JWT. What nobody trusts is not kept.
+    fn merge(&mut self, packed: &str, now: Timestamp, lines: &[ShardLine]) {
+        let mut taken = String::new();
+        for line in packed.lines() {
+            let parts = line.split_once('|');
+            let counts = parts.map(|(key, jwt)| self.trust.account(key, jwt, now.as_second()));
+            match counts {
+                Some(Ok(_)) => taken.extend([line, "\n"]),
+                Some(Err(error)) => {
+                    log::error!("DirResolver - Merging resulted in error: {error}");
+                }
+                None => log::error!("DirResolver - Merging resulted in error: no key and JWT"),
+            }
+        }
+        let effects = self.resolver.merge(&taken, now.as_millisecond());
+        self.carry_out(effects, now, lines);
     }
 
     /// What is listened to in the system account.
@@ -233,7 +298,8 @@ impl Accounts {
         let now = Timestamp::now();
         match event {
             Event::Wanted { key, waiting } => self.wanted(&key, waiting),
-            Event::Fetched { key, found } => match found {
+            Event::Fetched { key, number, .. } if !self.waits_for(&key, number) => {}
+            Event::Fetched { key, found, .. } => match found {
                 Ok(Fetched::Found(jwt)) => self.found(&key, &jwt, now, lines),
                 Ok(Fetched::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
                 Err(why) => self.give_up(&key, &why, lines),
@@ -265,6 +331,7 @@ impl Accounts {
         };
         let changed = self.resolver.reload(kind, &mode.preload, tls, now_ms)?;
         self.resubscribe();
+        self.sync_later();
         self.trust = Arc::new(mode.trust(TimeZone::system()));
         let (changed, before) = match changed {
             Changed::These(keys) => (keys, self.mode.preload.keys().cloned().collect()),
@@ -282,6 +349,7 @@ impl Accounts {
                 self.learn_nearby(&key, now);
             }
         }
+        self.want_again();
         self.stale = true;
         Ok(())
     }
@@ -315,14 +383,20 @@ impl Accounts {
             return;
         }
         let operator = self.operator();
-        for Waiting {
-            shard,
-            conn,
-            source,
-            ticket,
-            work,
-        } in self.ready.drain(..)
-        {
+        for waiting in self.ready.drain(..) {
+            let WaitingClient {
+                shard,
+                conn,
+                source,
+                ticket,
+                work,
+            } = match waiting {
+                Waiting::Client(client) => client,
+                Waiting::Callout(callouts, number) => {
+                    callouts.place(number, operator.clone());
+                    continue;
+                }
+            };
             let work = work.under(operator.clone());
             // Without workers the broker stops.
             let _ = jobs.send(Job {
@@ -340,7 +414,10 @@ impl Accounts {
         let until = |at: i64| Duration::from_secs(u64::try_from(at + 1 - now).unwrap_or(0));
         let lookups = self.pending.values().filter_map(|pending| pending.until);
         let lookups = lookups.map(|at| at.saturating_duration_since(Instant::now()));
-        let dues = self.changes_at.map(until).into_iter().chain(lookups);
+        let sync = self.sync_at.iter();
+        let sync = sync.map(|at| at.saturating_duration_since(Instant::now()));
+        let dues = self.changes_at.map(until).into_iter();
+        let dues = dues.chain(lookups).chain(sync);
         dues.min().unwrap_or(LOOK_MAX).min(LOOK_MAX)
     }
 
@@ -351,6 +428,9 @@ impl Accounts {
             self.stale = true;
         }
         self.resolver.expire(now.as_millisecond());
+        if self.sync_at.is_some_and(|at| at <= instant) {
+            self.sync();
+        }
         let late = |pending: &Pending| pending.until.is_some_and(|until| until <= instant);
         let late: Vec<String> = self
             .pending
@@ -374,18 +454,6 @@ impl Accounts {
 
     fn convert(&self, now: Timestamp) -> crate::auth::jwt::Converted {
         operator::converted(&self.known, &self.trust, now)
-    }
-
-    /// Accounts that callout services may put users into, and that are not known: as far as they are named somewhere.
-    fn placeable(&self) -> Vec<String> {
-        let services = self.known.values().filter(|claims| claims.has_callout());
-        let allowed = services.flat_map(|claims| &claims.account.authorization.allowed_accounts);
-        let named = allowed.flat_map(|key| match key == ALL {
-            true => self.mode.preload.keys().collect(),
-            false => vec![key],
-        });
-        let unknown = named.filter(|key| !self.known.contains_key(key.as_str()));
-        unknown.cloned().collect()
     }
 
     /// Takes an account's JWT in, if it counts.
@@ -423,7 +491,7 @@ impl Accounts {
     /// Learns an account that others import from, if it is at hand; else somebody asks for it.
     fn learn_nearby(&mut self, key: &str, now: Timestamp) -> bool {
         if !self.resolver.is_near() {
-            self.want(key);
+            self.want(NOBODY, key);
             return false;
         }
         match self.resolver.fetch(key, now.as_millisecond()) {
@@ -442,22 +510,43 @@ impl Accounts {
         if self.known.contains_key(key) {
             return self.ready.push(waiting);
         }
-        self.want(key).waiting.push(waiting);
+        self.want(waiting.source(), key).waiting.push(waiting);
     }
 
     /// Asks for an account, off this thread, unless that is being done.
-    fn want(&mut self, key: &str) -> &mut Pending {
-        if !self.pending.contains_key(key) {
-            self.fetchers.fetch(key);
+    fn want(&mut self, source: IpAddr, key: &str) -> &mut Pending {
+        self.pending.entry(key.to_owned()).or_insert_with(|| {
+            self.askings += 1;
+            self.fetchers.fetch(source, key, self.askings);
+            Pending {
+                waiting: Vec::new(),
+                number: self.askings,
+                until: None,
+            }
+        })
+    }
+
+    /// Asks anew for all that is waited for: what is underway may be of before.
+    fn want_again(&mut self) {
+        for (key, pending) in &mut self.pending {
+            self.askings += 1;
+            let source = pending.waiting.first().map_or(NOBODY, Waiting::source);
+            self.fetchers.fetch(source, key, self.askings);
+            (pending.number, pending.until) = (self.askings, None);
         }
-        self.pending.entry(key.to_owned()).or_default()
+    }
+
+    fn waits_for(&self, key: &str, number: u64) -> bool {
+        let pending = self.pending.get(key);
+        pending.is_some_and(|pending| pending.number == number)
     }
 
     fn found(&mut self, key: &str, jwt: &str, now: Timestamp, lines: &[ShardLine]) {
         match self.learn(key, jwt, now) {
             Ok(()) => {
-                let pending = self.pending.remove(key).unwrap_or_default();
-                self.ready.extend(pending.waiting);
+                let pending = self.pending.remove(key);
+                self.ready
+                    .extend(pending.into_iter().flat_map(|pending| pending.waiting));
             }
             Err(why) => {
                 log::error!("account {key}: {why}");
@@ -468,17 +557,16 @@ impl Accounts {
 
     /// Nobody waits for this account any longer.
     fn give_up(&mut self, key: &str, why: &str, lines: &[ShardLine]) {
-        let pending = self.pending.remove(key).unwrap_or_default();
-        for Waiting {
-            shard,
-            conn,
-            ticket,
-            work,
-            ..
-        } in pending.waiting
-        {
-            let verdict: Outcome = work.without_account(key, why.to_owned());
-            lines[shard].tell(ToShard::Verified(conn, ticket, verdict));
+        let pending = self.pending.remove(key);
+        for waiting in pending.into_iter().flat_map(|pending| pending.waiting) {
+            match waiting {
+                Waiting::Client(client) => {
+                    let verdict: Outcome = client.work.without_account(key, why.to_owned());
+                    let verdict = ToShard::Verified(client.conn, client.ticket, verdict);
+                    lines[client.shard].tell(verdict);
+                }
+                Waiting::Callout(callouts, number) => callouts.place(number, self.operator()),
+            }
         }
     }
 
@@ -494,6 +582,11 @@ impl Accounts {
         }
     }
 
+    fn asks_others(&self, key: &str) -> bool {
+        let pending = self.pending.get(key);
+        pending.is_some_and(|pending| pending.until.is_some())
+    }
+
     fn message(&mut self, message: &Message, now: Timestamp, lines: &[ShardLine]) {
         let own = self.bus.as_ref().and_then(|(_, inbox)| {
             let key = message.subject.strip_prefix(inbox.as_str())?;
@@ -502,11 +595,19 @@ impl Accounts {
         match own {
             // An empty answer says that somebody has not got it: others may.
             Some(_) if message.payload.is_empty() => {}
+            Some(PACK) => self.merge(&String::from_utf8_lossy(&message.payload), now, lines),
+            // Nobody has been asked, or somebody has answered.
+            Some(key) if !self.asks_others(key) => {}
             Some(key) => {
                 let (key, jwt) = (key.to_owned(), String::from_utf8_lossy(&message.payload));
-                let kept = self.resolver.take(&key, &jwt, now.as_millisecond());
+                let counts = self.trust.account(&key, &jwt, now.as_second());
+                let kept = counts.map_err(|error| error.to_string()).and_then(|_| {
+                    let now_ms = now.as_millisecond();
+                    self.resolver.take(&key, &jwt, now_ms)
+                });
                 match kept {
                     Ok(()) => self.found(&key, &jwt, now, lines),
+                    // Others may have a better one.
                     Err(why) => log::error!("account {key}: {why}"),
                 }
             }
@@ -526,6 +627,13 @@ impl Accounts {
         let (replies, effects) =
             self.resolver
                 .serve(&rules, message, &server, now.as_millisecond());
+        self.carry_out(effects, now, lines);
+        let answers = replies.into_iter();
+        self.answers
+            .extend(answers.map(|answer| (message.reply.clone(), answer)));
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, now: Timestamp, lines: &[ShardLine]) {
         for effect in effects {
             match effect {
                 Effect::Updated { account, jwt } => {
@@ -536,12 +644,10 @@ impl Accounts {
                 }
                 Effect::Deleted { account } => {
                     self.stale |= self.known.remove(&*account).is_some();
+                    self.give_up(&account, "it has been deleted", lines);
                 }
             }
         }
-        let answers = replies.into_iter();
-        self.answers
-            .extend(answers.map(|answer| (message.reply.clone(), answer)));
     }
 }
 

@@ -111,6 +111,7 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
         server: server_of(config, &snapshot.info),
         keys,
         lines: lines.clone(),
+        accounts: events.clone(),
     })
     .and_then(|callouts| {
         workers::start(count, jobs, lines.clone(), &callouts, &events)?;

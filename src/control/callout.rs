@@ -12,11 +12,14 @@ use jiff::tz::TimeZone;
 use nkeys::{KeyPair, XKey};
 
 use crate::auth::callout::{CALLOUT_SUBJECT, CalloutWork};
+use crate::auth::callout_answer::{self, Made};
 use crate::auth::jwt::ServerId;
-use crate::auth::{Identity, Outcome, callout_answer};
+use crate::auth::operator::Operator;
+use crate::auth::{Identity, Outcome};
 use crate::shard::ToShard;
 use crate::shard::ring::Token;
 
+use super::accounts::{self, Waiting};
 use super::bus::{Bus, Message};
 use super::process::ServerKeys;
 use super::workers::ShardLine;
@@ -48,12 +51,15 @@ pub struct Node {
     pub server: ServerId,
     /// The shards.
     pub lines: Arc<Vec<ShardLine>>,
+    /// Who knows the accounts, where they come from JWTs.
+    pub accounts: Sender<accounts::Event>,
 }
 
 enum Event {
     Ask(Question),
     Tags(Vec<String>),
     Answer(Message),
+    Place(u64, Arc<Operator>),
 }
 
 /// Where questions go.
@@ -72,6 +78,7 @@ impl Callouts {
             answers: sender.clone(),
             buses: HashMap::new(),
             open: HashMap::new(),
+            placed: HashMap::new(),
             deadlines: BTreeMap::new(),
             last: 0,
         };
@@ -84,6 +91,11 @@ impl Callouts {
     /// From now on requests tell these `server_tags`.
     pub fn set_tags(&self, tags: Vec<String>) {
         let _ = self.0.send(Event::Tags(tags));
+    }
+
+    /// The account that the answer to this question names has come, or there is none: who knows all that there are.
+    pub fn place(&self, number: u64, operator: Arc<Operator>) {
+        let _ = self.0.send(Event::Place(number, operator));
     }
 
     /// Asks about a client; its shard hears the verdict, at the timeout at the latest.
@@ -100,11 +112,18 @@ struct Open {
     deadline: (Instant, u64),
 }
 
+/// A question whose answer puts the client into an account that is not known yet.
+struct Placed {
+    open: Open,
+    made: Made,
+}
+
 struct Asker {
     node: Node,
     answers: Sender<Event>,
     buses: HashMap<Arc<str>, (Bus, String)>,
     open: HashMap<u64, Open>,
+    placed: HashMap<u64, Placed>,
     deadlines: BTreeMap<(Instant, u64), ()>,
     last: u64,
 }
@@ -118,6 +137,7 @@ impl Asker {
                 Ok(Event::Ask(question)) => self.ask(question),
                 Ok(Event::Tags(tags)) => self.node.server.tags = tags,
                 Ok(Event::Answer(message)) => self.answered(&message),
+                Ok(Event::Place(number, operator)) => self.place(number, &operator),
                 Err(RecvTimeoutError::Timeout) => self.expire(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -215,21 +235,53 @@ impl Asker {
         let Some(open) = number.and_then(|number: u64| self.open.remove(&number)) else {
             return;
         };
+        let made = match self.judge(&open, message) {
+            Ok(made) => made,
+            Err(why) => return self.conclude(open, Err(why)),
+        };
+        let operator = open.question.work.service.operator.clone();
+        match &operator {
+            Some(operator) if operator.account(&made.account).is_none() => self.want(open, made),
+            operator => self.admit(open, &made, operator.as_deref()),
+        }
+    }
+
+    /// Has the account looked for that the client is to be in.
+    fn want(&mut self, open: Open, made: Made) {
+        let (number, key) = (open.deadline.1, made.account.clone());
+        self.placed.insert(number, Placed { open, made });
+        let callouts = Callouts(self.answers.clone());
+        let waiting = Waiting::Callout(callouts, number);
+        // Without the control thread the broker stops: nobody waits for a verdict.
+        let _ = (self.node.accounts).send(accounts::Event::Wanted { key, waiting });
+    }
+
+    fn place(&mut self, number: u64, operator: &Operator) {
+        if let Some(Placed { open, made }) = self.placed.remove(&number) {
+            self.admit(open, &made, Some(operator));
+        }
+    }
+
+    fn admit(&mut self, open: Open, made: &Made, operator: Option<&Operator>) {
+        let (zone, now) = (TimeZone::system(), Timestamp::now());
+        let identity = made.identity(&open.question.work, operator, &zone, now);
+        self.conclude(open, identity);
+    }
+
+    fn conclude(&mut self, open: Open, verdict: Result<Identity, String>) {
         self.deadlines.remove(&open.deadline);
-        match self.judge(&open, message) {
+        let question = open.question;
+        match verdict {
             Ok(identity) => {
-                let question = open.question;
                 let accepted = Outcome::Accepted(identity);
                 let verdict = ToShard::Verified(question.conn, question.ticket, accepted);
                 self.node.lines[question.shard].tell(verdict);
             }
-            Err(why) => {
-                deny(&self.node, open.question, why);
-            }
+            Err(why) => deny(&self.node, question, why),
         }
     }
 
-    fn judge(&self, open: &Open, message: &Message) -> Result<Identity, String> {
+    fn judge(&self, open: &Open, message: &Message) -> Result<Made, String> {
         let service = &open.question.work.service;
         let mut answer = message.payload.clone();
         let mut encrypted = false;
@@ -257,10 +309,7 @@ impl Asker {
             server: &self.node.server.id,
             encrypted,
         };
-        let now = Timestamp::now();
-        let made = callout_answer::judge(&answer, &expected, now)?;
-        let known_as = &open.question.work.denied;
-        made.identity(service, known_as, &TimeZone::system(), now)
+        callout_answer::judge(&answer, &expected, Timestamp::now())
     }
 
     /// Whoever is not answered in time is not let in.
@@ -270,7 +319,8 @@ impl Asker {
             && due.0 <= now
         {
             self.deadlines.remove(&due);
-            if let Some(open) = self.open.remove(&due.1) {
+            let placed = self.placed.remove(&due.1).map(|placed| placed.open);
+            if let Some(open) = self.open.remove(&due.1).or(placed) {
                 deny(&self.node, open.question, String::new());
             }
         }

@@ -6,7 +6,7 @@ use std::thread;
 
 use jiff::Timestamp;
 
-use super::accounts::{self, Waiting};
+use super::accounts::{self, Waiting, WaitingClient};
 use super::callout::{Callouts, Question};
 use super::fair::Fair;
 use super::process;
@@ -115,13 +115,13 @@ fn work(
                 };
                 match elsewhere {
                     Elsewhere::Account { key, work } => {
-                        let waiting = Waiting {
+                        let waiting = Waiting::Client(WaitingClient {
                             shard,
                             conn,
                             source,
                             ticket,
                             work,
-                        };
+                        });
                         // Without the control thread the broker stops: nobody waits for a verdict.
                         let _ = accounts.send(accounts::Event::Wanted { key, waiting });
                     }

@@ -167,8 +167,10 @@ impl Client {
             };
         }
         // Another snapshot may have come meanwhile: what it was measured against may have changed.
+        let authenticator = &context.authenticator;
         let outcome = match stale {
-            true => context.authenticator.begin(&self.visitor()),
+            true => (authenticator.said_before(&outcome))
+                .unwrap_or_else(|| authenticator.begin(&self.visitor())),
             false => self.go_on(context, outcome),
         };
         self.received_verdict(context, broker, outcome)

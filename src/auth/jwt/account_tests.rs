@@ -36,7 +36,7 @@ fn what_must_hold() {
     );
     check_valid(
         export(json!({"subject": "x"})),
-        expect![[r#"export "x" is neither a stream nor a service"#]],
+        expect![[r#"invalid export type: "unknown""#]],
     );
     check_valid(
         export(json!({"type": "stream"})),
@@ -44,79 +44,79 @@ fn what_must_hold() {
     );
     check_valid(
         export(json!({"subject": "x..y", "type": "stream"})),
-        expect![[r#"subject "x..y" cannot have empty tokens"#]],
+        expect![[r#"subject "x..y" cannot contain consecutive `.`"#]],
     );
     check_valid(
         export(json!({"subject": "x", "type": "stream", "response_type": "Stream"})),
-        expect![[r#"stream "x" has a response type"#]],
+        expect![[r#"invalid response type for stream: "Stream""#]],
     );
     check_valid(
         export(json!({"subject": "x", "type": "service", "response_type": "Often"})),
-        expect![[r#"export "x" has the response type "Often""#]],
+        expect![[r#"invalid response type for service: "Often""#]],
     );
     check_valid(
         export(json!({"subject": "x.*", "type": "stream", "account_token_position": 1})),
-        expect![[r#"account token position 1 is no * of "x.*""#]],
+        expect!["Account Token Position 1 matches 'x' but must match a * in: x.*"],
     );
     check_valid(
         export(json!({"subject": "x.*", "type": "stream", "account_token_position": 9})),
-        expect![[r#"account token position 9 is no * of "x.*""#]],
+        expect!["Account Token Position 9 exceeds length of subject 'x.*'"],
     );
     check_valid(
         export(
             json!({"subject": "x", "type": "service", "service_latency": {"sampling": 101, "results": "r"}}),
         ),
-        expect![[r#"latency of "x": the sampling is 1 to 100"#]],
+        expect!["sampling percentage needs to be between 1-100"],
     );
     check_valid(
         json!({"exports": [{"subject": "x.*", "type": "stream"}, {"subject": "x.1", "type": "stream"}]}),
-        expect![[r#"export "x.*" already exports "x.1""#]],
+        expect![[r#"stream export subject "x.*" already exports "x.1""#]],
     );
     check_valid(
         json!({"limits": {"exports": 0}, "exports": [{"subject": "x", "type": "stream"}]}),
-        expect!["more exports than 0, the limit"],
+        expect!["the account contains more exports than allowed by the operator"],
     );
     check_valid(
         json!({"limits": {"exports": 1, "wildcards": false}, "exports": [{"subject": ">", "type": "stream"}]}),
-        expect![[r#"export ">" has wildcards, the operator allows none"#]],
+        expect!["the account contains wildcard exports that are not allowed by the operator"],
     );
     check_valid(
         import(json!({"subject": "x", "type": "stream"})),
-        expect![[r#"import "x" does not say from which account"#]],
+        expect!["account to import from is not specified"],
     );
     check_valid(
         import(
             json!({"account": public("A.b"), "subject": "x.*", "local_subject": "y", "type": "stream"}),
         ),
-        expect![[r#""y" does not use every * of "x.*""#]],
+        expect!["subject does not contain enough * or reference wildcards $[0-9]"],
     );
     check_valid(
         import(
             json!({"account": public("A.b"), "subject": "x.*", "local_subject": "y.$2", "type": "stream"}),
         ),
-        expect![[r#"$2 in "y.$2" is no * of "x.*""#]],
+        expect![[r#"Reference $2 in "y.$2" reference * in "x.*" that do not exist"#]],
     );
     check_valid(
         import(json!({"account": public("A.b"), "subject": "x", "type": "stream", "share": true})),
-        expect![[r#"stream import "x" has "share""#]],
+        expect![[r#"sharing information (for latency tracking) is only valid for services: "x""#]],
     );
     check_valid(
         import(
             json!({"account": public("A.b"), "subject": "x", "type": "stream", "token": "http://x/y"}),
         ),
-        expect![[r#"import "x" has a bad activation token: not three parts with points between"#]],
+        expect![[r#"import "x" contains an invalid activation token"#]],
     );
     check_valid(
         json!({"mappings": {"m": [{"subject": "a", "weight": 60}, {"subject": "b", "weight": 41}]}}),
-        expect![[r#"mapping "m" exceeds 100%"#]],
+        expect![[r#"Mapping "m" exceeds 100% among all of it's weighted to mappings"#]],
     );
     check_valid(
         json!({"authorization": {"allowed_accounts": ["*"]}}),
-        expect!["external authorization has accounts and no users"],
+        expect!["External authorization cannot have accounts without users specified"],
     );
     check_valid(
         json!({"signing_keys": [public("U.bob")]}),
-        expect![[r#""U.bob" is not the public key of an account"#]],
+        expect![[r#""U.bob" is not a valid account signing key"#]],
     );
     check_valid(
         json!({"signing_keys": [{"kind": "other"}]}),
@@ -128,7 +128,7 @@ fn what_must_hold() {
     );
     check_valid(
         json!({"trace": {"dest": "x.*"}}),
-        expect![[r#"traces to "x.*", which has wildcards"#]],
+        expect![[r#"the account Trace.Destination subject "x.*" is not a valid publish subject"#]],
     );
 }
 

@@ -40,8 +40,12 @@ impl Account {
         }
         self.limits.validate(self, issues);
         for (key, scope) in &self.signing_keys {
-            let key = scope.as_ref().map_or(key, |scope| &scope.key);
-            issues.check_account_key(key);
+            match scope {
+                Some(scope) => issues.check_account_key(&scope.key),
+                None => issues.check_key(key, &KeyPairType::Account, |key| {
+                    format!("{key} is not a valid account signing key")
+                }),
+            }
         }
         check_info(&self.description, &self.info_url, issues);
         if !["", "system", "owner"].contains(&self.cluster_traffic.as_str()) {
@@ -55,18 +59,20 @@ impl AccountLimits {
     fn validate(&self, account: &Account, issues: &mut Issues) {
         let exceeds = |count: usize, limit: i64| limit != -1 && count as i64 > limit;
         if exceeds(account.imports.len(), self.imports) {
-            issues.error(format!("more imports than {}, the limit", self.imports));
+            // The oracle looks twice.
+            for _ in 0..1 + usize::from(self.imports >= 0) {
+                issues.error(more_than_allowed("imports"));
+            }
         }
         if exceeds(account.exports.len(), self.exports) {
-            issues.error(format!("more exports than {}, the limit", self.exports));
+            issues.error(more_than_allowed("exports"));
         }
         if self.exports != -1 && !self.wildcards {
-            let mut exports = account.exports.iter();
-            if let Some(wild) = exports.find(|export| has_wildcards(&export.subject)) {
-                let subject = &wild.subject;
-                issues.error(format!(
-                    "export {subject:?} has wildcards, the operator allows none"
-                ));
+            let exports = account.exports.iter();
+            for _ in exports.filter(|export| has_wildcards(&export.subject)) {
+                let text =
+                    "the account contains wildcard exports that are not allowed by the operator";
+                issues.error(text.to_owned());
             }
         }
         let tiers = self.others.get("tiered_limits");
@@ -77,43 +83,48 @@ impl AccountLimits {
     }
 }
 
+/// The oracle's words: whoever pushes an account reads them.
+fn more_than_allowed(what: &str) -> String {
+    format!("the account contains more {what} than allowed by the operator")
+}
+
 impl Export {
     fn validate(&self, issues: &mut Issues) {
         let subject = &self.subject;
         if self.kind.is_none() {
-            issues.error(format!(
-                "export {subject:?} is neither a stream nor a service"
-            ));
+            issues.error("invalid export type: \"unknown\"".to_owned());
         }
         let service = self.kind == Some(ExportKind::Service);
         let response = self.response_type.as_str();
         if service && !["", "Singleton", "Stream", "Chunked"].contains(&response) {
-            issues.error(format!(
-                "export {subject:?} has the response type {response:?}"
-            ));
+            issues.error(format!("invalid response type for service: {response:?}"));
         }
         if self.kind == Some(ExportKind::Stream) {
             if !response.is_empty() {
-                issues.error(format!("stream {subject:?} has a response type"));
+                issues.error(format!("invalid response type for stream: {response:?}"));
             }
             if self.allow_trace {
-                issues.error(format!("stream {subject:?} has \"allow_trace\""));
+                issues.error("AllowTrace only valid for service export".to_owned());
             }
         }
         if let Some(latency) = &self.service_latency {
             if !service {
-                issues.error(format!("{subject:?} is no service and has a latency"));
+                issues.error("latency tracking only permitted for services".to_owned());
             }
             if !(0..=100).contains(&latency.sampling) {
-                issues.error(format!("latency of {subject:?}: the sampling is 1 to 100"));
+                issues.error("sampling percentage needs to be between 1-100".to_owned());
             }
             issues.check_subject(&latency.results);
             if has_wildcards(&latency.results) {
-                issues.error(format!("latency of {subject:?}: results to wildcards"));
+                issues.error("results subject can not contain wildcards".to_owned());
             }
         }
-        if self.response_threshold < 0 || (self.response_threshold > 0 && !service) {
-            issues.error(format!("export {subject:?} has a wrong response threshold"));
+        match self.response_threshold {
+            ..=-1 => issues.error("negative response threshold is invalid".to_owned()),
+            1.. if !service => {
+                issues.error("response threshold only valid for services".to_owned());
+            }
+            _ => {}
         }
         issues.check_subject(subject);
         self.check_token_position(issues);
@@ -125,11 +136,19 @@ impl Export {
         if position == 0 {
             return;
         }
-        let token = subject.split('.').nth(position as usize - 1);
-        if token != Some("*") {
-            issues.error(format!(
-                "account token position {position} is no * of {subject:?}"
+        if !has_wildcards(subject) {
+            return issues.error(format!(
+                "Account Token Position can only be used with wildcard subjects: {subject}"
             ));
+        }
+        match subject.split('.').nth(position as usize - 1) {
+            Some("*") => {}
+            None => issues.error(format!(
+                "Account Token Position {position} exceeds length of subject '{subject}'"
+            )),
+            Some(token) => issues.error(format!(
+                "Account Token Position {position} matches '{token}' but must match a * in: {subject}"
+            )),
         }
     }
 }
@@ -140,93 +159,114 @@ impl Import {
     pub(super) fn validate(&self, importer: &str, issues: &mut Issues) {
         let subject = &self.subject;
         if self.kind.is_none() {
-            issues.error(format!(
-                "import {subject:?} is neither a stream nor a service"
-            ));
+            issues.error("invalid import type: \"unknown\"".to_owned());
         }
         if self.is_service() && self.allow_trace {
-            issues.error(format!("service import {subject:?} has \"allow_trace\""));
+            issues.error("AllowTrace only valid for stream import".to_owned());
         }
         if self.account.is_empty() {
-            issues.error(format!(
-                "import {subject:?} does not say from which account"
-            ));
+            issues.error("account to import from is not specified".to_owned());
         }
         issues.check_subject(subject);
         if !self.local_subject.is_empty() {
             check_renaming(&self.local_subject, subject, issues);
             if !self.to.is_empty() {
-                issues.error(format!(
-                    "import {subject:?} has \"to\" and \"local_subject\""
-                ));
+                issues.error("Local Subject replaces To".to_owned());
             }
         } else if !self.to.is_empty() {
             let text = format!("import {subject:?} has \"to\", which \"local_subject\" replaces");
             issues.warning(text);
         }
         if self.share && !self.is_service() {
-            issues.error(format!("stream import {subject:?} has \"share\""));
+            issues.error(format!(
+                "sharing information (for latency tracking) is only valid for services: {subject:?}"
+            ));
         }
         if self.token.is_empty() {
             return;
         }
         match ActivationClaims::decode(&self.token) {
             Ok(activation) => self.check_activation(&activation, importer, issues),
-            Err(error) => {
-                issues.error(format!(
-                    "import {subject:?} has a bad activation token: {error}"
-                ));
-            }
+            Err(_) => issues.error(format!(
+                "import {subject:?} contains an invalid activation token"
+            )),
         }
     }
 
     fn check_activation(&self, activation: &ActivationClaims, importer: &str, issues: &mut Issues) {
         let subject = &self.subject;
-        let mut error = |text: &str| issues.error(format!("import {subject:?}: {text}"));
         let ActivationClaims {
             common,
             issuer_account,
             ..
         } = activation;
         if common.issuer != self.account && *issuer_account != self.account {
-            error("the activation token is not of the exporting account");
+            issues.error(format!(
+                "activation token doesn't match account for import {subject:?}"
+            ));
         }
         if common.subject != importer {
-            error("the activation token is for another account");
+            issues.error(format!(
+                "activation token doesn't match account it is being included in, {subject:?}"
+            ));
         }
         if activation.import_kind != self.kind {
-            error("the activation token is for another kind of import");
+            let (own, other) = (kind_name(self.kind), kind_name(activation.import_kind));
+            issues.error(format!(
+                "mismatch between token import type {other} and type of import {own}"
+            ));
         }
+        activation.validate(issues);
         let exported = match self.is_service() && !self.to.is_empty() {
             true => &self.to,
             false => subject,
         };
         if !is_contained(exported, &activation.import_subject) {
-            error("the activation token is for another subject");
+            let wider = &activation.import_subject;
+            issues.error(format!(
+                "activation token import subject {wider:?} doesn't match import {subject:?}"
+            ));
         }
-        activation.validate(issues);
+    }
+}
+
+fn kind_name(kind: Option<ExportKind>) -> &'static str {
+    match kind {
+        Some(ExportKind::Stream) => "stream",
+        Some(ExportKind::Service) => "service",
+        None => "unknown",
     }
 }
 
 impl ExternalAuthorization {
     fn validate(&self, issues: &mut Issues) {
         if !self.allowed_accounts.is_empty() && self.auth_users.is_empty() {
-            issues.error("external authorization has accounts and no users".to_owned());
+            issues.error(
+                "External authorization cannot have accounts without users specified".to_owned(),
+            );
         }
         for user in &self.auth_users {
-            issues.check_user_key(user);
+            issues.check_key(user, &KeyPairType::User, |key| {
+                format!("AuthUser {key} is not a valid user public key")
+            });
         }
         for account in &self.allowed_accounts {
             match account.as_str() {
                 ALL if self.allowed_accounts.len() > 1 => {
-                    issues.error("allowed accounts are a list or \"*\"".to_owned());
+                    issues.error(format!(
+                        "AllowedAccounts can only be a list of accounts or {ALL:?}"
+                    ));
                 }
                 ALL => {}
-                account => issues.check_account_key(account),
+                account => issues.check_key(account, &KeyPairType::Account, |key| {
+                    format!("Account {key} is not a valid account public key")
+                }),
             }
         }
         if !self.xkey.is_empty() {
-            issues.check_key(&self.xkey, &KeyPairType::Curve, "a curve key pair");
+            issues.check_key(&self.xkey, &KeyPairType::Curve, |key| {
+                format!("XKey {key} is not a valid public xkey")
+            });
         }
     }
 }
@@ -235,10 +275,16 @@ impl MessageTrace {
     fn validate(&self, issues: &mut Issues) {
         issues.check_subject(&self.dest);
         if has_wildcards(&self.dest) {
-            issues.error(format!("traces to {:?}, which has wildcards", self.dest));
+            issues.error(format!(
+                "the account Trace.Destination subject {:?} is not a valid publish subject",
+                self.dest
+            ));
         }
         if !(0..=100).contains(&self.sampling) {
-            issues.error("the sampling of traces is 1 to 100".to_owned());
+            issues.error(format!(
+                "the account Trace.Sampling value '{}' is not valid, should be in the range [1..100]",
+                self.sampling
+            ));
         }
     }
 }
@@ -253,8 +299,16 @@ fn check_imports(imports: &[Import], importer: &str, issues: &mut Issues) {
             let others = services.iter().filter(|(account, _)| *account == from);
             for (_, other) in others {
                 if is_contained(&seen, other) || is_contained(other, &seen) {
-                    issues.error(format!("imports {seen:?} and {other:?} of {from} overlap"));
+                    issues.error(format!(
+                        "overlapping subject namespace for {seen:?} and {other:?} in same account {from:?}"
+                    ));
                 }
+            }
+            let same = |(account, other): &(&str, String)| *account == from && *other == seen;
+            if services.iter().any(same) {
+                issues.error(format!(
+                    "overlapping subject namespace for {seen:?} in account {from:?}"
+                ));
             }
             services.push((from, seen));
         }
@@ -282,16 +336,19 @@ fn seen_as(import: &Import) -> String {
 }
 
 fn check_exports(exports: &[Export], issues: &mut Issues) {
+    exports.iter().for_each(|export| export.validate(issues));
     for (at, export) in exports.iter().enumerate() {
         let is_service = |export: &Export| export.kind == Some(ExportKind::Service);
         for (other_at, other) in exports.iter().enumerate() {
             let same_kind = is_service(export) == is_service(other);
             if at != other_at && same_kind && is_contained(&export.subject, &other.subject) {
                 let (inner, outer) = (&export.subject, &other.subject);
-                issues.error(format!("export {outer:?} already exports {inner:?}"));
+                let kind = kind_name(export.kind);
+                issues.error(format!(
+                    "{kind} export subject {outer:?} already exports {inner:?}"
+                ));
             }
         }
-        export.validate(issues);
     }
 }
 
@@ -309,7 +366,9 @@ fn check_mapping(source: &str, ways: &[WeightedMapping], issues: &mut Issues) {
         sums[place].1 += u32::from(way.share());
     }
     if sums.iter().any(|(_, sum)| *sum > 100) {
-        issues.error(format!("mapping {source:?} exceeds 100%"));
+        issues.error(format!(
+            "Mapping {source:?} exceeds 100% among all of it's weighted to mappings"
+        ));
     }
 }
 
@@ -318,23 +377,23 @@ fn check_renaming(local: &str, subject: &str, issues: &mut Issues) {
     issues.check_subject(local);
     let ends_open = |subject: &str| subject == ">" || subject.ends_with(".>");
     if ends_open(local) != ends_open(subject) {
-        issues.error(format!(
-            "{local:?} and {subject:?} must both end in > or neither"
-        ));
+        issues.error("both, renaming subject and subject, need to end or not end in >".to_owned());
     }
     let wildcards = subject.split('.').filter(|token| *token == "*").count();
     let mut used = 0;
     for token in local.split('.') {
         match is_reference(token) {
             Some(number) if number > wildcards as i64 => {
-                issues.error(format!("{token} in {local:?} is no * of {subject:?}"));
+                issues.error(format!(
+                    "Reference ${number} in {local:?} reference * in {subject:?} that do not exist"
+                ));
             }
             Some(_) => used += 1,
             None => used += usize::from(token == "*"),
         }
     }
     if used != wildcards {
-        issues.error(format!("{local:?} does not use every * of {subject:?}"));
+        issues.error("subject does not contain enough * or reference wildcards $[0-9]".to_owned());
     }
 }
 
@@ -360,7 +419,7 @@ pub(super) fn is_contained(inner: &str, outer: &str) -> bool {
 
 fn check_info(description: &str, url: &str, issues: &mut Issues) {
     if description.len() > INFO_BYTES_MAX {
-        issues.error("the description is too long".to_owned());
+        issues.error("Description is too long".to_owned());
     }
     let named = |url: &str| {
         let rest = url.split_once("://").map(|(_, rest)| rest);

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use jiff::Timestamp;
 use nkeys::KeyPair;
 
@@ -18,7 +17,7 @@ use super::made::closing;
 use super::network;
 use super::template;
 use super::times::{self, Allowed};
-use super::token::base64url;
+use super::token;
 use super::trust::Trust;
 use super::user::{UserClaims, UserLimits};
 
@@ -128,6 +127,17 @@ pub struct Admitted {
     pub expires: Option<Timestamp>,
     /// A callout service decides instead, unless the user is one of `auth_users`.
     pub callout: bool,
+    /// A callout service made it: under what.
+    pub made: Option<MadeUnder>,
+}
+
+/// The claims under which a callout service's user was let in: while they are those in force, so is what it said.
+#[derive(Clone, Debug)]
+pub struct MadeUnder {
+    /// Of the service's account, when the service was asked.
+    pub service: Arc<AccountClaims>,
+    /// Of the user's account, when its answer was judged.
+    pub account: Arc<AccountClaims>,
 }
 
 /// What a user is told whose time is up.
@@ -404,6 +414,7 @@ impl Candidate {
             payload_bytes_max: limit(limits.payload),
             expires: token_ends.into_iter().chain(until).min(),
             callout: account.has_callout(),
+            made: None,
         })
     }
 
@@ -452,9 +463,7 @@ fn verify_nonce(user: &str, attempt: &Attempt<'_>) -> Result<(), Reason> {
     if attempt.signature.is_empty() {
         return Err(Reason::NoSignature);
     }
-    let signature = base64url(attempt.signature)
-        .or_else(|| BASE64.decode(attempt.signature.as_bytes()).ok())
-        .ok_or(Reason::Signature)?;
+    let signature = token::signature(attempt.signature).ok_or(Reason::Signature)?;
     let key = KeyPair::from_public_key(user).map_err(|_| Reason::UserKey)?;
     key.verify(attempt.nonce, &signature)
         .map_err(|_| Reason::Signature)

@@ -225,9 +225,9 @@ fn who_signed_the_user() {
         json!({"signing_keys": [public("A.sign")]}),
     )
     .check(expect!["U.bob of A.a"]);
-    by("A.a", json!({"issuer_account": "me"}), json!({})).check(expect![
-        "authentication error - user U.bob of account me a text is not the public key of an account"
-    ]);
+    by("A.a", json!({"issuer_account": "me"}), json!({})).check(expect![[
+        r#"authentication error - user U.bob of account me "me" is not an account public key"#
+    ]]);
     let admitted = by(
         "A.sign",
         ours(),
@@ -347,7 +347,7 @@ fn permissions_are_compiled() {
     };
     assert!(may(own, "foo"));
     assert!(world().admitted().has_default_permissions);
-    user(json!({"pub": {"allow": ["foo q"]}})).check(expect![[r#"authentication error - user U.bob of account A.a permission "foo q" may not name a queue"#]]);
+    user(json!({"pub": {"allow": ["foo q"]}})).check(expect![[r#"authentication error - user U.bob of account A.a Permission Subject "foo q" is not allowed to contain queue"#]]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub use authorization::{
 };
 pub use chain::{
     ACCOUNT_EXPIRED_TEXT, Admitted, Attempt, Candidate, ConnectionType, EXPIRED_TEXT, Lookup,
-    REVOKED_TEXT, Verdict, admit_made, authenticate, limits_of, suppose, suppose_all,
+    MadeUnder, REVOKED_TEXT, Verdict, admit_made, authenticate, limits_of, suppose, suppose_all,
 };
 pub use claims::{Claims, Common};
 pub use creds::{Creds, CredsError};
@@ -48,7 +48,7 @@ pub use permissions::{Lists, Permissions, ResponsePermission};
 pub use still::still_admitted;
 pub use template::{EXPANSIONS_MAX, Expansion, TemplateError, expansions};
 pub use times::{instant, milliseconds_until};
-pub(super) use token::base64url;
+pub(super) use token::signature;
 pub use token::{DecodeError, TOKEN_BYTES_MAX, decode, encode};
 pub use trust::{AccountError, Trust};
 pub use user::{TimeRange, UserClaims, UserLimits};

@@ -126,9 +126,13 @@ fn check(entry: &str, queues: bool, issues: &mut Issues) {
             issues.check_subject(subject);
             issues.check_subject(queue);
             if !queues {
-                issues.error(format!("permission {entry:?} may not name a queue"));
+                issues.error(format!(
+                    "Permission Subject \"{entry}\" is not allowed to contain queue"
+                ));
             }
         }
-        _ => issues.error(format!("permission {entry:?} contains too many blanks")),
+        _ => issues.error(format!(
+            "Permission Subject \"{entry}\" contains too many spaces"
+        )),
     }
 }

@@ -340,11 +340,11 @@ fn operators() {
     );
     check(
         json!({"signing_keys": [public("U.bob")]}),
-        expect![[r#""U.bob" is not the public key of an operator"#]],
+        expect![[r#""U.bob" is not an operator public key"#]],
     );
     check(
         json!({"system_account": "SUAM"}),
-        expect!["a text is not the public key of an account"],
+        expect![[r#""[secret]" is not an account public key"#]],
     );
     check(
         json!({"assert_server_version": "2.10"}),

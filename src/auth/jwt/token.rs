@@ -108,17 +108,25 @@ pub fn encode(mut claims: Value, key: &KeyPair, now: i64) -> Result<String, nkey
 }
 
 /// base64url without padding, as the usual tools read it: line ends are passed over, the last bits are free.
-pub(in crate::auth) fn base64url(text: &str) -> Option<Vec<u8>> {
-    static LENIENT: LazyLock<Encoding> = LazyLock::new(|| {
-        let mut specification = Specification::new();
-        specification
-            .symbols
-            .push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
-        specification.check_trailing_bits = false;
-        specification.ignore.push_str("\r\n");
-        specification.encoding().expect("a base64 alphabet")
-    });
-    LENIENT.decode(text.as_bytes()).ok()
+pub(super) fn base64url(text: &str) -> Option<Vec<u8>> {
+    static URL: LazyLock<Encoding> = LazyLock::new(|| lenient("-_", None));
+    URL.decode(text.as_bytes()).ok()
+}
+
+/// A signature as clients send it: base64url without padding, or else standard base64 with it, read alike.
+pub(in crate::auth) fn signature(text: &str) -> Option<Vec<u8>> {
+    static STANDARD: LazyLock<Encoding> = LazyLock::new(|| lenient("+/", Some('=')));
+    base64url(text).or_else(|| STANDARD.decode(text.as_bytes()).ok())
+}
+
+fn lenient(last_two: &str, padding: Option<char>) -> Encoding {
+    const FIRST: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut specification = Specification::new();
+    specification.symbols = format!("{FIRST}{last_two}");
+    specification.padding = padding;
+    specification.check_trailing_bits = false;
+    specification.ignore.push_str("\r\n");
+    specification.encoding().expect("a base64 alphabet")
 }
 
 /// Whether a text is the public key of this kind.

@@ -76,31 +76,43 @@ impl Issues {
         if subject.contains(' ') {
             self.error(format!("subject {subject:?} cannot have spaces"));
         }
-        if subject.split('.').any(str::is_empty) {
-            self.error(format!("subject {subject:?} cannot have empty tokens"));
+        if subject.starts_with('.') || subject.ends_with('.') {
+            self.error(format!(
+                "subject {subject:?} cannot start or end with a `.`"
+            ));
+        }
+        if subject.contains("..") {
+            self.error(format!(
+                "subject {subject:?} cannot contain consecutive `.`"
+            ));
         }
     }
 
     pub(super) fn check_account_key(&mut self, key: &str) {
-        self.check_key(key, &KeyPairType::Account, "an account");
+        self.check_key(key, &KeyPairType::Account, |key| {
+            format!("{key} is not an account public key")
+        });
     }
 
     pub(super) fn check_operator_key(&mut self, key: &str) {
-        self.check_key(key, &KeyPairType::Operator, "an operator");
+        self.check_key(key, &KeyPairType::Operator, |key| {
+            format!("{key} is not an operator public key")
+        });
     }
 
-    pub(super) fn check_user_key(&mut self, key: &str) {
-        self.check_key(key, &KeyPairType::User, "a user");
-    }
-
-    /// The text is not repeated: somebody may have put a seed there.
-    pub(super) fn check_key(&mut self, key: &str, kind: &KeyPairType, of: &str) {
+    /// `text` says what is wrong of a quoted key. What may be a seed is not repeated.
+    pub(super) fn check_key(
+        &mut self,
+        key: &str,
+        kind: &KeyPairType,
+        text: impl Fn(&str) -> String,
+    ) {
         if !is_public(kind, key) {
-            let shown = match nkeys::from_public_key(key) {
-                Ok(_) => format!("{key:?}"),
-                Err(_) => "a text".to_owned(),
+            let shown = match key.starts_with(['S', 's', 'P', 'p']) {
+                true => "\"[secret]\"".to_owned(),
+                false => format!("{key:?}"),
             };
-            self.error(format!("{shown} is not the public key of {of}"));
+            self.error(text(&shown));
         }
     }
 }

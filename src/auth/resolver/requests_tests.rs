@@ -269,8 +269,8 @@ fn updates_that_are_refused() {
     "#]]);
     let nats = json!({"type": "account", "version": 2, "exports": [{"subject": "a..<b", "type": "stream"}]});
     test.check(UPDATE, &token("O", "Anew", nats, json!({})), expect![[r#"
-        {"server":{},"error":{"account":"Anew","code":500,"description":"jwt validation failed - validation errors: [subject \"a..\u003cb\" cannot have empty tokens more exports than 0, the limit]"}}
-        ERROR: jwt validation failed - Anew - validation errors: [subject "a..<b" cannot have empty tokens more exports than 0, the limit]
+        {"server":{},"error":{"account":"Anew","code":500,"description":"jwt validation failed - validation errors: [subject \"a..\u003cb\" cannot contain consecutive `.` the account contains more exports than allowed by the operator]"}}
+        ERROR: jwt validation failed - Anew - validation errors: [subject "a..<b" cannot contain consecutive `.` the account contains more exports than allowed by the operator]
         kept: 
     "#]]);
     // Times are not looked at: an account may be pushed before it counts.
