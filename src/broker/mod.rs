@@ -67,9 +67,11 @@ pub struct PendingLimits {
 }
 
 impl PendingLimits {
-    /// As the oracle: publishers are held back from three quarters of `max_pending` on.
+    /// Publishers are held back from half of `max_pending` on: what is on its way by then, from every publisher on every
+    /// shard a message of up to `max_payload`, and the pieces that follow must find room in the rest. (The oracle holds
+    /// back from three quarters on, and many publishers of large messages cut a subscriber there.)
     pub fn new(pending_bytes_max: u64, no_fast_producer_stall: bool) -> Self {
-        let hold_bytes = (!no_fast_producer_stall).then_some(pending_bytes_max / 4 * 3);
+        let hold_bytes = (!no_fast_producer_stall).then_some(pending_bytes_max / 2);
         let least = hold_bytes.unwrap_or(pending_bytes_max);
         PendingLimits {
             pending_bytes_max,
