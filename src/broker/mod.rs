@@ -164,7 +164,13 @@ impl Broker {
     pub fn set_time(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         self.now_ns = self.now_ns.max(now_ms * 1_000_000);
-        self.answers.expire(now_ms);
+        self.answers.set_time(now_ms);
+    }
+
+    /// Ends requests whose time has passed. Answers that lie there when a turn begins may have come in time, however late
+    /// the turn: this comes behind them.
+    pub fn end_late_requests(&mut self) {
+        self.answers.expire();
     }
 
     /// Tells it more exactly, for what is measured: nanoseconds from the same start.
