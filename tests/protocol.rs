@@ -113,6 +113,8 @@ impl Node {
         while matches!(flow, Flow::AwaitMesh)
             || client.has_stash() && matches!(flow, Flow::Continue)
         {
+            // What waits for the mesh is there already: it must be known to be.
+            assert!(client.has_stash(), "input that nobody would come back to");
             flow = client.resume(&mut self.context, &mut self.broker, &mut port);
         }
         for (conn, chunk) in port.sent {

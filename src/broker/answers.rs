@@ -274,11 +274,15 @@ impl Answers {
         waiting.place = self.deadlines.add(waiting.threshold_ms, due_ms, number);
     }
 
+    /// What time it is.
+    pub(super) fn set_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
     /// Ends those whose time has passed.
     #[inline]
-    pub(super) fn expire(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
-        while let Some(number) = self.deadlines.passed(now_ms) {
+    pub(super) fn expire(&mut self) {
+        while let Some(number) = self.deadlines.passed(self.now_ms) {
             self.take(number, End::Late);
         }
     }

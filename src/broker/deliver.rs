@@ -215,12 +215,13 @@ impl Broker {
             return;
         }
         peer.waiting.push(origin);
+        let held = peer.waiting.len() as u32;
         if origin.shard == self.place.index {
-            self.effects.push(Effect::Hold(origin));
+            self.effects.push(Effect::Hold(origin, held));
         } else {
             self.batches[usize::from(origin.shard)]
                 .records
-                .push(Record::Hold(origin));
+                .push(Record::Hold(origin, held));
         }
     }
 

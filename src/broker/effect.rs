@@ -114,8 +114,9 @@ impl CloseReason {
 pub enum Effect {
     /// Close this connection of this shard.
     Cut(ConnId, CloseReason),
-    /// Slow the reading of this publisher down, until [`Effect::Release`]: a subscriber it feeds is far behind.
-    Hold(Origin),
+    /// Slow the reading of this publisher down, until [`Effect::Release`]: a subscriber it feeds is far behind, and
+    /// holds back so many publishers by now, this one included.
+    Hold(Origin, u32),
     /// That subscriber has caught up: go on reading.
     Release(Origin),
 }
@@ -232,8 +233,8 @@ pub enum Record {
         /// How many there are now.
         count: u32,
     },
-    /// A publisher of the receiving shard feeds a subscriber that is far behind.
-    Hold(Origin),
+    /// A publisher of the receiving shard feeds a subscriber that is far behind, which holds back so many by now.
+    Hold(Origin, u32),
     /// It has caught up.
     Release(Origin),
 }

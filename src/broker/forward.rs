@@ -113,7 +113,7 @@ impl Broker {
                 | Record::Traced { .. }
                 | Record::Trace { .. }
                 | Record::Untaken { .. } => self.apply_rare(record, batch, out),
-                Record::Hold(origin) => self.effects.push(Effect::Hold(origin)),
+                Record::Hold(origin, held) => self.effects.push(Effect::Hold(origin, held)),
                 Record::Release(origin) => self.effects.push(Effect::Release(origin)),
             }
         }
@@ -175,7 +175,7 @@ impl Broker {
             } => self.untaken(origin, account, batch.get(subject), batch.get(reply)),
             Record::Deliver { .. }
             | Record::Interest { .. }
-            | Record::Hold(_)
+            | Record::Hold(..)
             | Record::Release(_) => unreachable!("these are not rare"),
         }
     }

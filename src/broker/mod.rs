@@ -68,9 +68,11 @@ pub struct PendingLimits {
 }
 
 impl PendingLimits {
-    /// As the oracle: publishers are held back from three quarters of `max_pending` on.
+    /// Publishers are held back from half of `max_pending` on: what is on its way by then, from every publisher on every
+    /// shard a message of up to `max_payload`, and the pieces that follow must find room in the rest. (The oracle holds
+    /// back from three quarters on, and many publishers of large messages cut a subscriber there.)
     pub fn new(pending_bytes_max: u64, no_fast_producer_stall: bool) -> Self {
-        let hold_bytes = (!no_fast_producer_stall).then_some(pending_bytes_max / 4 * 3);
+        let hold_bytes = (!no_fast_producer_stall).then_some(pending_bytes_max / 2);
         let least = hold_bytes.unwrap_or(pending_bytes_max);
         PendingLimits {
             pending_bytes_max,
@@ -167,7 +169,13 @@ impl Broker {
     pub fn set_time(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         self.now_ns = self.now_ns.max(now_ms * 1_000_000);
-        self.answers.expire(now_ms);
+        self.answers.set_time(now_ms);
+    }
+
+    /// Ends requests whose time has passed. Answers that lie there when a turn begins may have come in time, however late
+    /// the turn: this comes behind them.
+    pub fn end_late_requests(&mut self) {
+        self.answers.expire();
     }
 
     /// Tells it more exactly, for what is measured: nanoseconds from the same start.

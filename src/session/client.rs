@@ -287,6 +287,7 @@ impl Client {
             progress = self.process(context, broker, port, &stashed);
         }
         self.stashed = progress.used > 0 && piece.len() < stashed.len();
+        self.note_stop(&progress.flow, stashed.len() - progress.used);
         self.missing = progress.missing;
         self.rest
             .reserve_exact(stashed.len() - progress.used + progress.missing);
@@ -294,7 +295,12 @@ impl Client {
         progress.flow
     }
 
-    /// Whether [`Client::resume`] left whole operations behind.
+    /// Whoever stopped before the input was used up, has left whole operations: they need no more input to go on.
+    fn note_stop(&mut self, flow: &Flow, left: usize) {
+        self.stashed |= left > 0 && !matches!(flow, Flow::Continue);
+    }
+
+    /// Whether whole operations may have been left behind, for [`Client::resume`] to go on with.
     pub fn has_stash(&self) -> bool {
         self.stashed
     }
@@ -321,6 +327,7 @@ impl Client {
             }
             if !matches!(progress.flow, Flow::Continue) {
                 self.rest.extend_from_slice(bytes);
+                self.note_stop(&progress.flow, self.rest.len());
                 return progress.flow;
             }
         }
@@ -338,6 +345,7 @@ impl Client {
         let progress = self.process(context, broker, port, bytes);
         self.missing = progress.missing;
         let left = &bytes[progress.used..];
+        self.note_stop(&progress.flow, left.len());
         if !left.is_empty() {
             self.rest.reserve_exact(left.len() + progress.missing);
             self.rest.extend_from_slice(left);

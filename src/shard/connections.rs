@@ -52,6 +52,8 @@ pub struct Connection {
     pub parked: Option<Parked>,
     /// How many subscribers it feeds are far behind and have not caught up: one piece at a time until none is.
     pub holders: u32,
+    /// How long it waits before each piece; 0 when there are none.
+    pub hold_ms: u64,
     /// It is to be closed once its outbox is empty, or at the time given.
     pub closing: Option<(CloseReason, u64)>,
     /// The time the timers hold for it.
@@ -92,6 +94,7 @@ impl Connection {
             receiving: Receiving::Off,
             parked: None,
             holders: 0,
+            hold_ms: 0,
             closing: None,
             timer_ms: u64::MAX,
             secure: None,

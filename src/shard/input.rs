@@ -14,7 +14,11 @@ use super::{Io, Job, Shard, Task, ToShard};
 
 /// How long a publisher is held back before it may feed one more piece to a subscriber that is far behind, again
 /// and again until that one has caught up or is cut. The oracle's limit for one read.
-const HOLD_MS_MAX: u64 = 10;
+const HOLD_MS: u64 = 10;
+
+/// The longest that a publisher is held back for one piece, where a subscriber holds back many: they share what it is
+/// fed with meanwhile, or all of them together would soon have filled what it has left.
+const HOLD_MS_MAX: u64 = 100;
 
 impl<R: Ring> Shard<R> {
     pub(super) fn handle(&mut self, event: Event) {
@@ -147,7 +151,7 @@ impl<R: Ring> Shard<R> {
     }
 
     fn park_held(&mut self, conn: ConnId) {
-        let until_ms = self.context.now_ms + HOLD_MS_MAX;
+        let until_ms = self.context.now_ms + self.connections.get(conn).hold_ms;
         self.park(conn, Parked::Held { until_ms });
     }
 
@@ -298,7 +302,7 @@ impl<R: Ring> Shard<R> {
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Cut(conn, reason) => self.close_now(conn, reason),
-                    Effect::Hold(origin) => self.hold(origin),
+                    Effect::Hold(origin, held) => self.hold(origin, held),
                     Effect::Release(origin) => self.release(origin),
                 }
             }
@@ -311,12 +315,14 @@ impl<R: Ring> Shard<R> {
     }
 
     /// A subscriber that this publisher feeds is far behind.
-    fn hold(&mut self, origin: Origin) {
+    fn hold(&mut self, origin: Origin, held: u32) {
         let Some(conn) = self.connections.find(self.token_of(origin)) else {
             return;
         };
         let connection = self.connections.get(conn);
         connection.holders += 1;
+        let hold_ms = (HOLD_MS * u64::from(held)).min(HOLD_MS_MAX);
+        connection.hold_ms = connection.hold_ms.max(hold_ms);
         if connection.parked.is_none() {
             self.park_held(conn);
             self.schedule(conn);
@@ -331,6 +337,9 @@ impl<R: Ring> Shard<R> {
         };
         let connection = self.connections.get(conn);
         connection.holders -= 1;
+        if connection.holders == 0 {
+            connection.hold_ms = 0;
+        }
         if connection.holders == 0 && matches!(connection.parked, Some(Parked::Held { .. })) {
             self.unpark(token);
         }

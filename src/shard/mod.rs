@@ -274,6 +274,7 @@ impl<R: Ring> Shard<R> {
             self.on_time(due_ms, token);
             self.obey();
         }
+        self.broker.end_late_requests();
         self.judge_some();
         self.push_mesh();
         self.flush();

@@ -31,7 +31,8 @@ pub struct Identity {
 /// themselves, the latter as an authority);
 /// for other names: `alpha` and `beta` (`alpha.example`, `*.beta.example`), `rsa-alpha`. Clients: `joe` (CN, O), `names`
 /// (e-mail addresses, DNS names, URI), `mail`, `dc` (domain component), `uid` (an attribute without a name), `rsa-client`,
-/// `client-chained`, `client-expired`, `client-early`, `client-stray`, `client-server` (for servers only), `client-self`.
+/// `client-chained`, `client-expired`, `client-early`, `client-stray`, `client-server` (for servers only), `client-self`,
+/// `client-again` (under an authority of its own that calls itself `ca`).
 pub fn identities() -> &'static HashMap<&'static str, Identity> {
     static ALL: OnceLock<HashMap<&'static str, Identity>> = OnceLock::new();
     ALL.get_or_init(make)
@@ -52,20 +53,13 @@ fn make() -> HashMap<&'static str, Identity> {
     let middle = maker.authority("middle", Some(&ca));
     maker.servers(&ca, &other, &middle);
     maker.clients(&ca, &other, &middle);
+    maker.again();
     maker.all
 }
 
 impl Maker {
     fn authority(&mut self, name: &'static str, above: Option<&Issuer>) -> Issuer {
-        let mut params = params(&[(DnType::CommonName, name)]);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
-        let issuer = match above {
-            None => CertifiedIssuer::self_signed(params, key),
-            Some(above) => CertifiedIssuer::signed_by(params, key, above),
-        };
-        let issuer = issuer.expect("a certificate");
+        let issuer = issuer(name, above);
         let identity = Identity {
             chain: issuer.pem(),
             key: issuer.key().serialize_pem(),
@@ -74,6 +68,12 @@ impl Maker {
         };
         self.all.insert(name, identity);
         issuer
+    }
+
+    /// An authority made anew under its old name.
+    fn again(&mut self) {
+        let joe = client(&[(DnType::CommonName, "joe")]);
+        self.add("client-again", joe, p256(), &issuer("ca", None), &[]);
     }
 
     fn servers(&mut self, ca: &Issuer, other: &Issuer, middle: &Issuer) {
@@ -175,6 +175,18 @@ impl Maker {
         };
         self.all.insert(name, identity);
     }
+}
+
+fn issuer(name: &str, above: Option<&Issuer>) -> Issuer {
+    let mut params = params(&[(DnType::CommonName, name)]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let issuer = match above {
+        None => CertifiedIssuer::self_signed(params, key),
+        Some(above) => CertifiedIssuer::signed_by(params, key, above),
+    };
+    issuer.expect("a certificate")
 }
 
 fn params(subject: &[(DnType, &str)]) -> CertificateParams {

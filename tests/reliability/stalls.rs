@@ -98,6 +98,44 @@ fn a_pausing_reader_beside_a_busy_shard_gets_everything() {
     assert!(!log.contains("Slow Consumer"), "{log}");
 }
 
+/// Many publishers of large messages, readers on both shards that pause: together they are held back so much that nobody
+/// is cut, and each of them gets the answer to its PING, which may be all that is left to be read when it may go on.
+#[test]
+fn many_publishers_of_large_messages_are_held_back_and_all_go_on() {
+    const PUBLISHERS: usize = 12;
+    const MESSAGES: usize = 60;
+    const BYTES: usize = 512 * 1024;
+    const PAUSE: Duration = Duration::from_millis(40);
+    let server = Server::with_config("max_pending: 32MB\n");
+    let readers: Vec<Client> = (0..4).map(|_| subscriber(&server, "large")).collect();
+    let publishers: Vec<Client> = (0..PUBLISHERS).map(|_| Client::connect(&server)).collect();
+    let frame = format!("PUB large {BYTES}\r\n1{}\r\n", " ".repeat(BYTES - 1));
+    thread::scope(|scope| {
+        for mut reader in readers {
+            scope.spawn(move || {
+                for n in 0..PUBLISHERS * MESSAGES {
+                    if n % 100 == 50 {
+                        thread::sleep(PAUSE);
+                    }
+                    assert_eq!(reader.message().number(), 1);
+                }
+                assert_eq!(reader.barrier(), [], "nothing twice");
+            });
+        }
+        for mut publisher in publishers {
+            let frame = &frame;
+            scope.spawn(move || {
+                for _ in 0..MESSAGES {
+                    publisher.send(frame.as_bytes());
+                }
+                publisher.barrier();
+            });
+        }
+    });
+    let log = server.log();
+    assert!(!log.contains("Slow Consumer"), "{log}");
+}
+
 /// The publisher writes as fast as it can; the readers take 64 KiB, rest, take 64 KiB.
 fn read_slowly(server: &Server, publisher: Client, readers: Vec<Client>) {
     const MESSAGES: u64 = 96_000;

@@ -19,6 +19,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::certificate::PeerCertificate;
+use super::verifier::Verifier;
 use super::{Fault, suite_name};
 
 /// What an acceptor is made of.
@@ -99,7 +100,7 @@ impl Acceptor {
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 let verifier = verifier.build();
                 let verifier = verifier.map_err(|error| Problem::Authorities(error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
+                builder.with_client_cert_verifier(Arc::new(Verifier(verifier)))
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(choice));

@@ -9,6 +9,7 @@ mod pki;
 pub mod shown;
 #[cfg(test)]
 mod tests;
+mod verifier;
 
 use std::fmt;
 use std::sync::Arc;

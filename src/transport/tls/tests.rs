@@ -393,6 +393,12 @@ fn clients_that_are_not_let_in() {
             Some("client-stray"),
             "invalid peer certificate: UnknownIssuer",
         ),
+        // Its issuer has the name of one that is known, and another key.
+        (
+            &verifying,
+            Some("client-again"),
+            "invalid peer certificate: UnknownIssuer",
+        ),
         (&pinned, Some("joe"), ""),
         (&pinned, Some("rsa-client"), "certificate not pinned"),
     ];
