@@ -34,7 +34,7 @@ const NUMBER_AT: usize = SHARD_AT + 1;
 const RANDOM_AT: usize = NUMBER_AT + 5;
 
 /// A number that no request has: the last one that there is room for.
-const NOBODY: u64 = BASE.pow((RANDOM_AT - NUMBER_AT) as u32) - 1;
+const NOBODY: u32 = BASE.pow((RANDOM_AT - NUMBER_AT) as u32) - 1;
 
 /// Behind it, where the shard that waits must be told who answers. No word of its own: patterns of three match.
 const NAMED: &[u8] = b"T";
@@ -175,13 +175,15 @@ impl Answers {
         self.numbered_subject(service, named, NOBODY)
     }
 
-    fn numbered_subject(&mut self, service: AccountId, named: bool, number: u64) -> AnswerSubject {
+    fn numbered_subject(&mut self, service: AccountId, named: bool, number: u32) -> AnswerSubject {
         let mut subject = [b'.'; SUBJECT_LEN + NAMED.len()];
         subject[..4].copy_from_slice(PREFIX);
         subject[4..10].copy_from_slice(&self.account_part(service));
         subject[SHARD_AT] = DIGITS[usize::from(self.place.index)];
         put_digits(number, &mut subject[NUMBER_AT..RANDOM_AT]);
-        put_digits(self.random.next_u64(), &mut subject[RANDOM_AT..SUBJECT_LEN]);
+        for five in subject[RANDOM_AT..SUBJECT_LEN].chunks_exact_mut(5) {
+            put_digits(self.random.next_u32(), five);
+        }
         subject[SUBJECT_LEN..].copy_from_slice(if named { NAMED } else { &[0] });
         AnswerSubject(subject)
     }
@@ -229,13 +231,13 @@ impl Answers {
         let subject = AnswerSubject::of(subject)?;
         let number = number_of(&subject.0[NUMBER_AT..RANDOM_AT])?;
         let waiting = self.waiting.get(number as usize)?;
-        (waiting.subject == subject).then_some(number as u32)
+        (waiting.subject == subject).then_some(number)
     }
 
     /// One more waits. Gives the subject that it is to be answered on.
     pub(super) fn add(&mut self, mut waiting: Waiting, named: bool) -> AnswerSubject {
         let number = self.waiting.vacant_key() as u32;
-        let subject = self.numbered_subject(waiting.service, named, u64::from(number));
+        let subject = self.numbered_subject(waiting.service, named, number);
         let due_ms = self.now_ms + waiting.threshold_ms;
         waiting.subject = subject;
         waiting.place = self.deadlines.add(waiting.threshold_ms, due_ms, number);
@@ -326,10 +328,11 @@ pub(super) fn random_digits(
 }
 
 /// Of letters and figures only, as all that is random in a subject.
-const BASE: u64 = 62;
+const BASE: u32 = 62;
 
 /// The end of a number, the lowest digit first.
-fn put_digits(mut number: u64, into: &mut [u8]) {
+#[inline]
+fn put_digits(mut number: u32, into: &mut [u8]) {
     for digit in into {
         *digit = DIGITS[(number % BASE) as usize];
         number /= BASE;
@@ -337,9 +340,9 @@ fn put_digits(mut number: u64, into: &mut [u8]) {
 }
 
 /// The number that [`put_digits`] wrote.
-fn number_of(digits: &[u8]) -> Option<u64> {
+fn number_of(digits: &[u8]) -> Option<u32> {
     digits.iter().rev().try_fold(0, |number, digit| {
-        let value = u64::from(VALUES[usize::from(*digit)]);
+        let value = u32::from(VALUES[usize::from(*digit)]);
         (value < BASE).then(|| number * BASE + value)
     })
 }

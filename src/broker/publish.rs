@@ -162,12 +162,12 @@ impl Broker {
             self.publish_asking_for_user(conn, account, origin, run, out);
             return Ok(());
         }
+        if is_answer(run.subject) {
+            self.publish_answers(conn, account, origin, run, out);
+            return Ok(());
+        }
         let space = Space::of(account);
         match self.route(space, origin, run, None, out) {
-            Some(delivered) if is_answer(run.subject) => {
-                self.pass_answers(account, origin, run, None, out);
-                self.tell_no_responders_to_answer(conn, account, run, delivered);
-            }
             Some(true) => {}
             Some(false) if no_responders => self.tell_no_responders(conn, account, run),
             Some(false) => {}
@@ -175,17 +175,51 @@ impl Broker {
                 for at in 0..run.messages.len() {
                     let one = run.only(at..at + 1);
                     let delivered = self.route(space, origin, &one, None, out);
-                    if is_answer(run.subject) {
-                        self.pass_answers(account, origin, &one, None, out);
-                        let delivered = delivered == Some(true);
-                        self.tell_no_responders_to_answer(conn, account, &one, delivered);
-                    } else if delivered == Some(false) && no_responders {
+                    if delivered == Some(false) && no_responders {
                         self.tell_no_responders(conn, account, &one);
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Publishes a run on a subject for answers. Hardly ever does anybody else listen there, and no subject is asked for
+    /// twice: it is not looked up in the cache before that is known.
+    #[inline(never)]
+    fn publish_answers(
+        &mut self,
+        conn: ConnId,
+        account: AccountId,
+        origin: Origin,
+        run: &Run<'_>,
+        out: &mut impl Outlet,
+    ) {
+        if !self.concerns_anybody(account, run.subject) {
+            self.pass_answers(account, origin, run, None, out);
+            return self.tell_no_responders_to_answer(conn, account, run, false);
+        }
+        let space = Space::of(account);
+        if let Some(delivered) = self.route(space, origin, run, None, out) {
+            self.pass_answers(account, origin, run, None, out);
+            return self.tell_no_responders_to_answer(conn, account, run, delivered);
+        }
+        for at in 0..run.messages.len() {
+            let one = run.only(at..at + 1);
+            let delivered = self.route(space, origin, &one, None, out) == Some(true);
+            self.pass_answers(account, origin, &one, None, out);
+            self.tell_no_responders_to_answer(conn, account, &one, delivered);
+        }
+    }
+
+    /// Whether a pattern of any kind matches a subject that is published in an account.
+    fn concerns_anybody(&self, account: AccountId, subject: &[u8]) -> bool {
+        let mut found = false;
+        self.accounts[account.0 as usize].matches(subject, |_| found = true);
+        let table = self.table.account(account);
+        table.streams(subject, |_| found = true);
+        table.services(subject, false, |_| found = true);
+        found
     }
 
     /// Whether a connection may publish a run; says +OK if it wants to hear it. Gives its account, its name, and whether
