@@ -88,7 +88,11 @@ impl Client {
 
     /// Connects and reads INFO, no more.
     pub fn dial(server: &Server) -> Client {
-        let stream = dial(server);
+        Client::over(dial(server))
+    }
+
+    /// Reads INFO from a new socket.
+    pub fn over(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("nodelay");
         let rest = Duration::ZERO;
         let mut client = Client {
@@ -135,6 +139,16 @@ impl Client {
                 other => panic!("{other:?} instead of PONG"),
             }
         }
+    }
+
+    /// A request is answered by the server: nobody is there.
+    pub fn assert_no_responders(&mut self, subject: &str) {
+        self.op(&format!("SUB inbox 9999999\r\nPUB {subject} inbox 0\r\n"));
+        let answers = self.barrier();
+        self.op("UNSUB 9999999");
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        let text = String::from_utf8_lossy(&answers[0].body);
+        assert!(text.starts_with("NATS/1.0 503\r\n"), "{text:?}");
     }
 
     /// The next frame, which must be a message.

@@ -1,11 +1,11 @@
 //! Two shards do as one would: what was subscribed is found, each message comes once. Connections alternate over the shards.
 
 use super::client::{Client, Message};
+use super::io::Io;
 use super::server::Server;
 
-#[test]
-fn a_confirmed_subscription_is_found_by_every_publisher() {
-    let server = Server::start();
+pub fn a_confirmed_subscription_is_found_by_every_publisher(io: Io) {
+    let server = Server::start(io);
     // The first two are on different shards, and each of the other two beside one of them.
     let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(&server)).collect();
     for round in 0..2_000_u64 {
@@ -32,10 +32,9 @@ fn a_confirmed_subscription_is_found_by_every_publisher() {
     }
 }
 
-#[test]
-fn one_member_gets_each_message() {
+pub fn one_member_gets_each_message(io: Io) {
     const MESSAGES: u64 = 20_000;
-    let server = Server::start();
+    let server = Server::start(io);
     let mut members: Vec<Client> = (0..4).map(|_| Client::connect(&server)).collect();
     for member in &mut members {
         member.op("SUB jobs.* crew 1");

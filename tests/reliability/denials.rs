@@ -4,6 +4,7 @@
 use nkeys::KeyPair;
 
 use super::client::{Client, Frame};
+use super::io::Io;
 use super::server::Server;
 
 const CONFIG: &str = r#"
@@ -40,10 +41,9 @@ const REFUSED: &[(&str, &str)] = &[
     ),
 ];
 
-#[test]
-fn a_denial_says_why_to_the_system_only() {
+pub fn a_denial_says_why_to_the_system_only(io: Io) {
     let key = KeyPair::new_user().public_key();
-    let mut server = Server::with_config(&CONFIG.replace("KEY", &key));
+    let mut server = Server::with_config(io, &CONFIG.replace("KEY", &key));
     let mut system = Client::connect_as(&server, "sys");
     system.op("SUB $SYS.SERVER.*.CLIENT.AUTH.ERR 1");
     system.barrier();

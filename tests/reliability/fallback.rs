@@ -12,6 +12,7 @@ use seccompiler::{
 };
 
 use super::client::{Client, Frame};
+use super::io::Io;
 use super::server::{Server, binary};
 
 /// The number of the system call: the same on every architecture.
@@ -55,8 +56,7 @@ fn refused<T: Send + 'static>(
     thread::spawn(filtered).join().unwrap()
 }
 
-#[test]
-fn a_server_runs_on_epoll_and_says_why() {
+pub fn a_server_runs_on_epoll_and_says_why() {
     let refusals = [
         (Errno::PERM, Rings::All),
         (Errno::NOSYS, Rings::All),
@@ -64,7 +64,7 @@ fn a_server_runs_on_epoll_and_says_why() {
         (Errno::NOMEM, Rings::OfShards),
     ];
     for (errno, rings) in refusals {
-        let server = refused(errno, rings, Server::start);
+        let server = refused(errno, rings, || Server::start(Io::Auto));
         let log = server.log();
         let warnings: Vec<&str> = log.lines().filter(|line| line.contains("[WRN]")).collect();
         let [warning] = warnings[..] else {
@@ -87,8 +87,7 @@ fn a_server_runs_on_epoll_and_says_why() {
     }
 }
 
-#[test]
-fn with_io_uring_asked_for_it_does_not_start() {
+pub fn with_io_uring_asked_for_it_does_not_start() {
     let refusals = [
         (Errno::PERM, Rings::All),
         (Errno::NOSYS, Rings::All),

@@ -1,17 +1,82 @@
-//! Whether resident memory grows from round to round of the same work. Owns how that is told from the allocator's noise.
+//! Whether resident memory comes back to where it was after the same work. Owns how that is told from memory that is
+//! freed and not given back yet: a shard gives back in real silence only, after a second or when the machine lets it.
 
-/// The reading of a round goes up and down by some tens of MB: what was freed goes back to the system late. The least of
-/// some rounds does not, so that of the last third is held against that of the second.
-pub fn assert_steady(resident: &[u64], bytes_a_round_max: u64) {
-    let part = resident.len() / 3;
-    assert!(part > 1, "too few rounds: {resident:?}");
-    let least = |rounds: &[u64]| rounds.iter().copied().min().expect("some");
-    let before = least(&resident[part..resident.len() - part]);
-    let after = least(&resident[resident.len() - part..]);
-    let growth = after.saturating_sub(before);
-    println!("resident after each round: {resident:?}");
-    assert!(
-        growth <= part as u64 * bytes_a_round_max,
-        "resident memory grows by {growth} bytes in {part} rounds: {resident:?}"
-    );
+use std::thread;
+use std::time::Duration;
+
+use super::server::Server;
+
+/// Between two readings.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// So many readings without a new least: it has settled. A shard that has nothing to do looks around after a second.
+const STILL_READINGS: usize = 60;
+
+/// So many in which it does not come back: it never will.
+const READINGS_MAX: usize = 400;
+
+/// Rounds that may leave what stays, or room in what the allocator keeps.
+const WARM_UP_ROUNDS: usize = 2;
+
+/// What a server holds once it is quiet, round after round. While it is read, nobody may speak to it.
+#[derive(Default)]
+pub struct Memory {
+    rounds: Vec<u64>,
+}
+
+impl Memory {
+    /// Behind a round. The first ones warm up; behind the others, waits until no more is held than behind those, by the
+    /// number of readings and not by the clock: where the machine is busy, more time passes between two. Panics when it
+    /// never is so little.
+    pub fn after_round(&mut self, server: &Server, growth_bytes_max: u64) {
+        if self.rounds.len() < WARM_UP_ROUNDS {
+            self.rounds.push(settled(server));
+            return;
+        }
+        let before = self.rounds[..WARM_UP_ROUNDS].iter().max();
+        let before = *before.expect("they are over");
+        let enough = before + growth_bytes_max;
+        let least = if shown() {
+            settled(server)
+        } else {
+            read(server, enough, READINGS_MAX)
+        };
+        self.rounds.push(least);
+        assert!(
+            least <= enough,
+            "resident memory has grown by {} bytes and may by {growth_bytes_max}: {:?}",
+            least - before,
+            self.rounds
+        );
+    }
+
+    /// Says what the rounds left, where that is asked for.
+    pub fn show(&self, what: &str) {
+        if shown() {
+            println!("{what}: resident after each round {:?}", self.rounds);
+        }
+    }
+}
+
+/// Resident memory of a server that has become quiet, in bytes.
+pub fn settled(server: &Server) -> u64 {
+    read(server, 0, STILL_READINGS)
+}
+
+/// The least of all readings: until it is `enough`, or there are so many without a new least.
+fn read(server: &Server, enough: u64, still_max: usize) -> u64 {
+    let mut least = u64::MAX;
+    let mut still = 0;
+    while least > enough && still < still_max {
+        let now = server.resident_bytes();
+        still = if now < least { 0 } else { still + 1 };
+        least = least.min(now);
+        thread::sleep(PAUSE);
+    }
+    least
+}
+
+/// Whether figures are to be printed: `GANNET_SHOW`.
+pub fn shown() -> bool {
+    std::env::var_os("GANNET_SHOW").is_some()
 }

@@ -3,15 +3,15 @@
 use std::net::TcpListener;
 
 use super::client::Client;
+use super::io::Io;
 use super::server::Server;
 
 /// With a ring that polls the listener itself three of four fail.
 const KILLS: usize = 20;
 
-#[test]
-fn a_killed_server_leaves_its_port() {
+pub fn a_killed_server_leaves_its_port(io: Io) {
     for _ in 0..KILLS {
-        let server = Server::start();
+        let server = Server::start(io);
         let mut client = Client::connect(&server);
         client.op("SUB foo 1");
         client.barrier();

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::io::Io;
+
 /// Upper bound of every wait, only there to turn a hang into a failure.
 pub const WAIT: Duration = Duration::from_secs(120);
 
@@ -24,17 +26,18 @@ pub struct Server {
 
 impl Server {
     /// Starts one with the defaults.
-    pub fn start() -> Server {
-        Server::with_config("")
+    pub fn start(io: Io) -> Server {
+        Server::with_config(io, "")
     }
 
     /// Starts one with a configuration file, unless its text is empty.
-    pub fn with_config(config: &str) -> Server {
+    pub fn with_config(io: Io, config: &str) -> Server {
         let directory = tempfile::tempdir().expect("a directory for the server");
         let printed = fs::File::create(directory.path().join("log")).expect("a log file");
         let mut command = Command::new(binary());
         command
             .args(FLAGS)
+            .args(["--io", io.name()])
             .arg("--ports_file_dir")
             .arg(directory.path())
             .stdin(Stdio::null())
@@ -59,6 +62,10 @@ impl Server {
             fs::read_to_string(&file).is_ok_and(|text| text.ends_with('}'))
         });
         server.port = server.read_port();
+        if io != Io::Auto {
+            let on = format!("2 shards on {}", io.full_name());
+            assert!(server.log().contains(&on), "{}", server.log());
+        }
         server
     }
 

@@ -6,15 +6,15 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::client::Client;
+use super::io::Io;
 use super::server::Server;
 
 /// Payload of every message: its number, and filler.
 const PAYLOAD_BYTES: usize = 1024;
 
-#[test]
-fn who_stops_reading_is_cut_and_the_others_get_everything() {
+pub fn who_stops_reading_is_cut_and_the_others_get_everything(io: Io) {
     const MESSAGES: u64 = 64_000;
-    let mut server = Server::with_config("max_pending: 16MB\n");
+    let mut server = Server::with_config(io, "max_pending: 16MB\n");
     let mut publisher = Client::connect(&server);
     let with_publisher = server.descriptors();
     // Two of each, so that both shards have one.
@@ -45,17 +45,15 @@ fn who_stops_reading_is_cut_and_the_others_get_everything() {
     drop(stuck);
 }
 
-#[test]
-fn a_slow_reader_on_another_shard_gets_everything() {
-    let server = Server::with_config("max_pending: 16MB\n");
+pub fn a_slow_reader_on_another_shard_gets_everything(io: Io) {
+    let server = Server::with_config(io, "max_pending: 16MB\n");
     let publisher = Client::connect(&server);
     let reader = Client::connect(&server);
     read_slowly(&server, publisher, vec![reader]);
 }
 
-#[test]
-fn slow_readers_on_both_shards_get_everything() {
-    let server = Server::with_config("max_pending: 16MB\n");
+pub fn slow_readers_on_both_shards_get_everything(io: Io) {
+    let server = Server::with_config(io, "max_pending: 16MB\n");
     let publisher = Client::connect(&server);
     let readers = (0..2).map(|_| Client::connect(&server)).collect();
     read_slowly(&server, publisher, readers);
@@ -63,12 +61,11 @@ fn slow_readers_on_both_shards_get_everything() {
 
 /// The other shard, where each message goes to many, takes what comes more slowly than the publisher writes: who is
 /// held back for the sake of a reader on his own shard stays held back meanwhile.
-#[test]
-fn a_pausing_reader_beside_a_busy_shard_gets_everything() {
+pub fn a_pausing_reader_beside_a_busy_shard_gets_everything(io: Io) {
     const MESSAGES: u64 = 64_000;
     const FAR: usize = 10;
     const PAUSE: Duration = Duration::from_millis(250);
-    let server = Server::with_config("max_pending: 16MB\n");
+    let server = Server::with_config(io, "max_pending: 16MB\n");
     // Connections go to the shards by turns.
     let publisher = Client::connect(&server);
     let mut far = vec![subscriber(&server, "steady")];
