@@ -26,6 +26,12 @@ use libtest_mimic::{Arguments, Trial};
 
 use io::Io;
 
+/// A test with its name, on a kind of input and output.
+type OfServer = (&'static str, fn(Io));
+
+/// One that is done once.
+type OfNeither = (&'static str, fn());
+
 /// Functions with their names.
 macro_rules! named {
     ($($module:ident::$name:ident),* $(,)?) => {
@@ -34,7 +40,7 @@ macro_rules! named {
 }
 
 /// What holds of a server on either, those that take long first.
-const OF_SERVERS: &[(&str, fn(Io))] = named![
+const OF_SERVERS: &[OfServer] = named![
     churn::short_connections_leave_nothing,
     churn::removed_subscriptions_leave_nothing,
     reload::reloads_under_traffic_lose_nothing_and_leave_nothing,
@@ -54,7 +60,7 @@ const OF_SERVERS: &[(&str, fn(Io))] = named![
 ];
 
 /// What holds of a shard's core, or finds out itself what there is.
-const OF_NEITHER: &[(&str, fn())] = named![
+const OF_NEITHER: &[OfNeither] = named![
     requests::a_million_requests_leave_no_counter_up,
     counters::who_has_gone_leaves_no_counter_up,
     fallback::a_server_runs_on_epoll_and_says_why,
