@@ -10,6 +10,12 @@ use gannet::account::compiler::compile;
 use gannet::account::table::RoutingTable;
 use gannet::broker::effect::{Batch, Outlet, Record};
 use gannet::broker::{Broker, PendingLimits, ShardPlace};
+use gannet::shard::memory::give_back;
+use mimalloc::MiMalloc;
+
+/// The broker's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const ACCOUNTS: usize = 10_000;
 const IMPORTS: usize = 10;
@@ -80,10 +86,13 @@ fn subscribe(broker: &mut Broker, table: &RoutingTable) {
     }
 }
 
-/// What something makes, and how many bytes of resident memory that takes.
+/// What something makes, and how many bytes of resident memory that takes. What was freed before is given back first: it
+/// would be used again.
 fn growth<T>(make: impl FnOnce() -> T) -> (T, usize) {
+    give_back();
     let before = resident_bytes();
     let made = make();
+    give_back();
     (made, resident_bytes().saturating_sub(before))
 }
 

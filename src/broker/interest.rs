@@ -136,6 +136,9 @@ struct QueueName {
     uses: u32,
 }
 
+/// Room for so many patterns is kept when there are fewer.
+const KEEP: usize = 4096;
+
 /// The interest of one account as this shard knows it.
 ///
 /// Invariant: a pattern is in `patterns` exactly while somebody, here or elsewhere, wants it.
@@ -193,6 +196,17 @@ impl Interest {
     /// Every pattern that matches a literal subject.
     pub fn matches(&self, subject: &[u8], found: impl FnMut(PatternId)) {
         self.patterns.matches(subject, found);
+    }
+
+    /// Gives memory back where there were far more patterns than there are now.
+    pub fn trim(&mut self) {
+        let capacity = self.entries.capacity();
+        if capacity > KEEP && self.patterns.len() < capacity / 4 {
+            let last = self.patterns.iter().last();
+            self.entries.truncate(last.map_or(0, |id| id.0 as usize + 1));
+            self.entries.shrink_to_fit();
+            self.groups.shrink_to_fit();
+        }
     }
 
     /// How many patterns are known.

@@ -128,6 +128,9 @@ pub struct Broker {
     pub slow_consumers: u64,
 }
 
+/// Room for so many subscriptions is kept when there are fewer.
+const SUBS_KEPT: usize = 4096;
+
 /// What is more goes out by the ring: meanwhile more comes behind it, and large pieces cost less (measured: `perf/`,
 /// `1to1-1024`).
 const SENT_AT_ONCE_BYTES_MAX: u64 = 8 * 1024;
@@ -364,6 +367,11 @@ impl Broker {
     /// Gives memory back: there has been no traffic for a while.
     pub fn trim(&mut self) {
         self.pool.trim();
+        self.accounts.iter_mut().for_each(Interest::trim);
+        let capacity = self.subs.capacity();
+        if capacity > SUBS_KEPT && self.subs.len() < capacity / 4 {
+            self.subs.shrink_to_fit();
+        }
     }
 
     /// An empty chunk of the pool.
