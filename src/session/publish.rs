@@ -169,7 +169,10 @@ impl Client {
         }
         match first {
             Err(Cut::Missing(missing)) => Taken::Missing(missing),
-            Err(Cut::BadEnd) => Taken::Last(0, self.fault(broker, Fault::UnknownOperation)),
+            Err(Cut::BadEnd) => {
+                self.check_subject(broker, line.subject_of(input));
+                Taken::Last(0, self.fault(broker, Fault::UnknownOperation))
+            }
             Ok(first) => {
                 self.publish_respelled(context, broker, port, input, line, &first);
                 Taken::Bytes(first.end as usize)
@@ -209,9 +212,7 @@ impl Client {
         port: &mut impl Port,
         run: &Run<'_>,
     ) {
-        if self.options.pedantic && !subject::is_literal(run.subject) {
-            self.say_error(broker, "Invalid Publish Subject");
-        }
+        self.check_subject(broker, run.subject);
         if context.trace {
             self.trace_publish(context, run);
         }
@@ -219,6 +220,14 @@ impl Client {
             Ok(()) => {}
             Err(Refusal::OneByOne) => self.publish_one_by_one(broker, port, run),
             Err(refusal) => self.refused(broker, run, refusal),
+        }
+    }
+
+    /// Tells a client that wants to hear it that one does not publish there.
+    #[inline(always)]
+    fn check_subject(&self, broker: &mut Broker, subject: &[u8]) {
+        if self.options.pedantic && !subject::is_literal(subject) {
+            self.say_error(broker, "Invalid Publish Subject");
         }
     }
 
