@@ -165,11 +165,14 @@ impl Client {
             || (line.headers && !self.headers)
             || (line.canonical && line.argument_len() > context.limits.control_line_bytes_max)
         {
-            return self.refuse_line(broker, input, line);
+            return self.refuse_line(context, broker, input, line);
         }
         match first {
             Err(Cut::Missing(missing)) => Taken::Missing(missing),
             Err(Cut::BadEnd) => {
+                if context.trace {
+                    self.trace_line(input);
+                }
                 self.check_subject(broker, line.subject_of(input));
                 Taken::Last(0, self.fault(broker, Fault::UnknownOperation))
             }
@@ -182,7 +185,16 @@ impl Client {
 
     /// What the oracle checks before the payload has come.
     #[cold]
-    fn refuse_line(&self, broker: &mut Broker, input: &[u8], line: &PublishLine) -> Taken {
+    fn refuse_line(
+        &self,
+        context: &Context,
+        broker: &mut Broker,
+        input: &[u8],
+        line: &PublishLine,
+    ) -> Taken {
+        if context.trace && line.argument_len() <= context.limits.control_line_bytes_max {
+            self.trace_line(input);
+        }
         let payload_bytes_max = self.limits.payload_bytes_max;
         if line.total_len > payload_bytes_max {
             log::error!(
