@@ -10,7 +10,7 @@ use crate::config::{self, Account, Config, Export, ExportKind, Import, ResponseT
 use crate::subject::{Transform, TransformError, has_wildcard, overlaps};
 
 use super::table::{
-    AccountTable, Latency, Mapping, RoutingTable, ServiceHop, StreamHop, StreamSource,
+    AccountTable, ExportId, Latency, Mapping, RoutingTable, ServiceHop, StreamHop, StreamSource,
 };
 use super::{AccountId, GLOBAL, GLOBAL_NAME, SYSTEM_NAME};
 
@@ -182,13 +182,14 @@ impl Compiler {
         let pattern = transform
             .as_ref()
             .map_or(local.as_bytes().to_vec(), |t| t.source().to_vec());
-        let (service, allow_trace) = match permit {
+        let (subject, service, allow_trace) = match permit {
             Permit::Granted(Export {
+                subject,
                 kind: ExportKind::Service(service),
                 allow_trace,
                 ..
-            }) => (service.clone(), *allow_trace),
-            _ => (Service::default(), false),
+            }) => (subject, service.clone(), *allow_trace),
+            _ => (&import.subject, Service::default(), false),
         };
         let latency = service.latency.map(|latency| {
             Arc::new(Latency {
@@ -199,6 +200,7 @@ impl Compiler {
         let comes_back = importer == exporter && overlaps(&pattern, import.subject.as_bytes());
         let hop = ServiceHop {
             to: exporter,
+            export: ExportId::new(exporter, subject.as_bytes()),
             transform,
             share: import.share,
             many_answers: service.response != ResponseType::Singleton,

@@ -1,8 +1,10 @@
 //! The compiled tables: what a subject published in an account leads to, in that account and in others. Immutable
 //! once built; never walks a list of exports or imports.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::config::{Sampling, TraceDestination};
@@ -17,6 +19,16 @@ pub const HOPS_MAX: u32 = 16;
 
 /// How long answers are waited for where the export does not say, as in the oracle.
 pub const THRESHOLD_MS_DEFAULT: u64 = 120_000;
+
+/// An export: what passes it knows it again. The same for an account's export of a subject in every table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExportId(u64);
+
+impl ExportId {
+    pub(super) fn new(account: AccountId, subject: &[u8]) -> Self {
+        ExportId(FixedState::default().hash_one((account.0, subject)))
+    }
+}
 
 /// The tables of all accounts: one snapshot, the same for every shard.
 #[derive(Debug)]
@@ -103,6 +115,8 @@ pub struct StreamHop {
 pub struct ServiceHop {
     /// Whose service.
     pub to: AccountId,
+    /// Which of that account's exports.
+    pub export: ExportId,
     /// The importer's subject to the exporter's; `None` where they are the same.
     pub transform: Option<Transform>,
     /// Tell the service who asks.

@@ -77,12 +77,14 @@ pub struct UserLimits {
 }
 
 impl Identity {
-    /// What log lines call it, behind the account's name: `user:bob`, `token`, `nkey:U…`; empty for nobody.
+    /// What log lines call it, behind the account's name: `user:bob`, `token`, `nkey:U…`, `jwt:U…`; empty for
+    /// nobody.
     pub fn label(&self) -> String {
         match self.credential {
             Credential::None => String::new(),
             Credential::User => format!("user:{}", self.user),
             Credential::Token => "token".into(),
+            Credential::Nkey if self.token.is_some() => format!("jwt:{}", self.user),
             Credential::Nkey => format!("nkey:{}", self.user),
         }
     }

@@ -39,6 +39,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::{Config, Position};
+use crate::proto::handshake::ConnectOptions;
 
 use callout::Callout;
 use operator::Operator;
@@ -184,6 +185,11 @@ impl Authenticator {
             Some(single) => single.begin(connect),
             None => Denial::new(connect, DenialReason::NoCredentials).into(),
         }
+    }
+
+    /// The account of the user that a client names, whether it is let in or not.
+    pub fn account_of(&self, connect: &ConnectOptions) -> Option<&str> {
+        self.users.as_ref()?.account_of(connect)
     }
 
     /// Everybody who can be let in, once what it brings is verified, in the order of the accounts' and users' names.

@@ -44,6 +44,11 @@ impl Keys {
         self.by_key.get(key).map(|user| &user.key)
     }
 
+    /// The account of the user that has this key.
+    pub(super) fn account_of(&self, key: &str) -> Option<&str> {
+        Some(&*self.by_key.get(key)?.account)
+    }
+
     /// All of them, as they are once their signature is verified.
     pub(super) fn identities(&self) -> impl Iterator<Item = Identity> {
         self.by_key.values().map(KeyUser::identity)

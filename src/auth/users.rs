@@ -142,6 +142,14 @@ impl Users {
         named.chain(self.keys.identities()).chain(stranger)
     }
 
+    /// The account of the user that a client names.
+    pub(super) fn account_of(&self, connect: &ConnectOptions) -> Option<&str> {
+        if !connect.nkey.is_empty() {
+            return self.keys.account_of(&connect.nkey);
+        }
+        Some(&*self.by_name.get(&*connect.user)?.account)
+    }
+
     /// Says in place of a client who it is: the user of its certificate, or the `no_auth_user` where it brings nothing.
     /// Whether there is something to say.
     pub(super) fn complete(

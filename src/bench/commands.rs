@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::bar::with_bar;
 use super::blob::Blob;
 use super::conn::Target;
-use super::drive::Goal;
+use super::drive::{Goal, Share};
 use super::flags::{self, Flag, Options};
 use super::load::{Load, Outcome, PublisherSpec, Running, SubscriberSpec};
 use super::report::{Report, print};
@@ -235,7 +235,7 @@ pub fn subscribe(options: &Options) -> Result<(), String> {
 /// `request`: each client asks, waits for the reply, and asks again.
 pub fn request(options: &Options) -> Result<(), String> {
     let clients = options.positive(&flags::CLIENTS)?;
-    let each = options.count(&flags::REQUESTS)?.div_ceil(clients as u64);
+    let total = options.count(&flags::REQUESTS)?;
     let payload_bytes = options.sizes(&flags::SIZE)?.1;
     let subject = options.subject(&flags::SUBJECT)?;
     let per_second = options.count(&flags::RATE)? as f64 / clients as f64;
@@ -244,12 +244,11 @@ pub fn request(options: &Options) -> Result<(), String> {
     let requesters: Vec<Requester> = (0..clients).map(open).collect::<Result<_, String>>()?;
     let done = AtomicU64::new(0);
     let started = Instant::now();
-    let total = each * clients as u64;
     let latencies = with_bar(
         options,
         total,
         || done.load(Ordering::Relaxed),
-        || ask_all(requesters, each, per_second, &done),
+        || ask_all(requesters, total, per_second, &done),
     )?;
     let outcome = Outcome {
         elapsed: started.elapsed(),
@@ -302,10 +301,7 @@ fn publish_all(command: &'static str, options: &Options, load: Load) -> Result<(
         per_second: options.count(&flags::RATE)? as f64,
         ..load
     };
-    let each = options
-        .count(&flags::MESSAGES)?
-        .div_ceil(load.publishers.len() as u64);
-    let published = each * load.publishers.len() as u64;
+    let published = options.count(&flags::MESSAGES)?;
     let fan = load.publishers[0].fan;
     let target = target(options);
     let mut running = load.open(&target)?;
@@ -322,7 +318,7 @@ fn publish_all(command: &'static str, options: &Options, load: Load) -> Result<(
         }
     };
     let (outcome, latencies) = with_bar(options, published * fan.max(1), position, || {
-        run_probed(&mut running, each, probe)
+        run_probed(&mut running, published, probe)
     })?;
     let sizes: f64 = load
         .publishers
@@ -345,14 +341,14 @@ fn publish_all(command: &'static str, options: &Options, load: Load) -> Result<(
 /// Runs the load to its end, with a probe beside it if there is one.
 fn run_probed(
     running: &mut Running,
-    each: u64,
+    published: u64,
     probe: Option<Probe>,
 ) -> Result<(Outcome, Option<Histogram<u64>>), String> {
     let over = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let probe = probe.map(|probe| scope.spawn(|| probe.run(&over)));
         let outcome = running
-            .run(Goal::Each(each))
+            .run(Goal::All(published))
             .and_then(|outcome| running.confirm().map(|()| outcome));
         over.store(1, Ordering::Relaxed);
         let latencies = probe
@@ -388,13 +384,17 @@ impl Probe {
 
 fn ask_all(
     requesters: Vec<Requester>,
-    each: u64,
+    total: u64,
     per_second: f64,
     done: &AtomicU64,
 ) -> Result<Histogram<u64>, String> {
     std::thread::scope(|scope| {
-        let ask = |requester| scope.spawn(move || ask_one(requester, each, per_second, done));
-        let threads: Vec<_> = requesters.into_iter().map(ask).collect();
+        let parts = requesters.len() as u64;
+        let ask = |(place, requester)| {
+            let each = Share { place, parts }.of(total);
+            scope.spawn(move || ask_one(requester, each, per_second, done))
+        };
+        let threads: Vec<_> = (0..).zip(requesters).map(ask).collect();
         let mut all = histogram();
         for thread in threads {
             all.add(thread.join().expect("a requester panicked")?)

@@ -26,8 +26,8 @@ const LOOK_AT_OTHERS: Duration = Duration::from_micros(20);
 /// When a phase is over.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
-    /// Each publisher has published this many; all is delivered.
-    Each(u64),
+    /// The publishers of all threads have published this many together, each its share; all is delivered.
+    All(u64),
     /// It is this late; all that was published is delivered.
     Until(Instant),
     /// Our subscribers have received this many in all, whoever published them.
@@ -51,6 +51,8 @@ pub struct Publisher {
     conn: Conn,
     blob: Arc<Blob>,
     fan: u64,
+    /// Its part of what all publish.
+    pub(super) share: Share,
     /// Bytes of the blob written in this round.
     at: usize,
     /// Frames of the blob wholly written in this round.
@@ -61,6 +63,25 @@ pub struct Publisher {
     answered: u64,
     window_closed: bool,
     stage: Stage,
+}
+
+/// One of so many parts that differ by one at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// Which.
+    pub place: u64,
+    /// Of how many.
+    pub parts: u64,
+}
+
+impl Share {
+    /// All of it.
+    pub const WHOLE: Share = Share { place: 0, parts: 1 };
+
+    /// How many of `total` are in this part.
+    pub fn of(self, total: u64) -> u64 {
+        total / self.parts + u64::from(self.place < total % self.parts)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -80,6 +101,7 @@ impl Publisher {
             conn,
             blob,
             fan,
+            share: Share::WHOLE,
             at: 0,
             next: 0,
             published: 0,
@@ -251,7 +273,7 @@ impl Driver {
     fn reached(&self, goal: Goal) -> bool {
         match goal {
             Goal::Received(messages) => self.progress.delivered() >= messages,
-            Goal::Each(_) | Goal::Until(_) => self.progress.drained(),
+            Goal::All(_) | Goal::Until(_) => self.progress.drained(),
         }
     }
 
@@ -280,7 +302,7 @@ impl Driver {
         }
         publisher.answer_pings()?;
         let left = match goal {
-            Goal::Each(messages) => messages - publisher.published,
+            Goal::All(messages) => publisher.share.of(messages) - publisher.published,
             Goal::Until(end) if now < end => u64::MAX,
             Goal::Until(_) | Goal::Received(_) => 0,
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::blob::Blob;
 use super::conn::{Conn, Target};
-use super::drive::{Driver, Goal, Pace, Publisher};
+use super::drive::{Driver, Goal, Pace, Publisher, Share};
 use super::progress::Progress;
 
 /// What one publishing connection sends.
@@ -79,9 +79,13 @@ impl Load {
     /// Shares open connections out over the threads.
     pub fn start(
         &self,
-        publishers: Vec<Publisher>,
+        mut publishers: Vec<Publisher>,
         subscribers: Vec<Conn>,
     ) -> Result<Running, String> {
+        let parts = publishers.len() as u64;
+        for (place, publisher) in (0..).zip(&mut publishers) {
+            publisher.share = Share { place, parts };
+        }
         let progress = Arc::new(Progress::default());
         let per_second = self.per_second / publishers.len().max(1) as f64;
         let pace = Pace {
@@ -206,8 +210,8 @@ mod tests {
             threads,
         };
         let mut running = load.open(&fake::start(fault))?;
-        running.run(Goal::Each(500))?;
-        let outcome = running.run(Goal::Each(1000))?;
+        running.run(Goal::All(999))?;
+        let outcome = running.run(Goal::All(2001))?;
         running.confirm()?;
         Ok((outcome.published, outcome.delivered))
     }
@@ -216,7 +220,7 @@ mod tests {
     fn every_delivery_is_counted() {
         for threads in [1, 2] {
             for outstanding_max in [0, 30, 1000] {
-                assert_eq!(run(Fault::None, threads, outstanding_max), Ok((2000, 6000)));
+                assert_eq!(run(Fault::None, threads, outstanding_max), Ok((2001, 6003)));
             }
         }
     }

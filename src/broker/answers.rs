@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use slab::Slab;
 
 use crate::account::AccountId;
+use crate::account::table::ExportId;
 use crate::subject::pattern_matches;
 
 use super::deadlines::{Deadlines, Place};
@@ -119,6 +120,8 @@ pub(super) struct Waiting {
     pub(super) subject: AnswerSubject,
     /// Whose clients answer.
     pub(super) service: AccountId,
+    /// Which of that account's exports was asked; or, where an answer asked back, which it had come by.
+    pub(super) export: ExportId,
     /// Where they go,
     pub(super) requestor: AccountId,
     /// and on which subject.

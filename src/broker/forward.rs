@@ -143,7 +143,7 @@ impl Broker {
                 for at in first..first + count {
                     let one = run(subject, headers, at);
                     match tracing {
-                        None => self.answer(account, origin, &responder, &one, None, out),
+                        None => self.answer(account, origin, &responder, &one, None, None, out),
                         Some(tracing) => {
                             self.answer_traced(origin, &responder, &one, tracing, out);
                         }

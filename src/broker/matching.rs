@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::account::table::{Latency, ServiceHop, THRESHOLD_MS_DEFAULT};
+use crate::account::table::{ExportId, Latency, ServiceHop, THRESHOLD_MS_DEFAULT};
 use crate::account::{AccountId, Space};
 
 use super::effect::{ConnId, Outlet};
@@ -96,6 +96,8 @@ pub type Calls = SmallVec<[Arc<Call>; 1]>;
 pub struct Call {
     /// The account.
     pub account: AccountId,
+    /// Which of its exports.
+    pub export: ExportId,
     /// The subject there.
     pub subject: Box<[u8]>,
     /// Tell the service who asks.
@@ -122,6 +124,7 @@ impl Call {
         }
         Call {
             account: hop.to,
+            export: hop.export,
             subject: there.into(),
             share: hop.share,
             many_answers: hop.many_answers,

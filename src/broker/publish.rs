@@ -266,7 +266,7 @@ impl Broker {
         space: Space,
         origin: Origin,
         run: &Run<'_>,
-        asker: Option<&Asker>,
+        asker: Option<&Asker<'_>>,
         out: &mut impl Outlet,
     ) -> Option<bool> {
         let mut cache = self.take_cache();
@@ -309,7 +309,7 @@ impl Broker {
         from: AccountId,
         origin: Origin,
         run: &Run<'_>,
-        asker: Option<&Asker>,
+        asker: Option<&Asker<'_>>,
         alone: bool,
         out: &mut impl Outlet,
     ) -> bool {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::account::table::HOPS_MAX;
+use crate::account::table::{ExportId, HOPS_MAX};
 use crate::account::{AccountId, Space};
 
 use super::Broker;
@@ -26,7 +26,7 @@ const INFO: &[u8] = b"Nats-Request-Info: ";
 
 /// Who asked first, and through which account the request came last.
 #[derive(Clone, Debug)]
-pub(super) struct Asker {
+pub(super) struct Asker<'a> {
     account: AccountId,
     through: AccountId,
     /// Its client, if it is one.
@@ -41,6 +41,23 @@ pub(super) struct Asker {
     hops: u32,
     /// What it asked; unknown where somebody else could take it as well.
     original: Option<Arc<Original>>,
+    /// The export it passed last, and what was true of it before.
+    export: ExportId,
+    before: Option<&'a Asker<'a>>,
+}
+
+impl Asker<'_> {
+    /// Whether it has passed an export. The oracle stops it there, which is what ends a chain that turns around.
+    fn has_passed(&self, export: ExportId) -> bool {
+        let mut asker = Some(self);
+        while let Some(at) = asker {
+            if at.export == export {
+                return true;
+            }
+            asker = at.before;
+        }
+        false
+    }
 }
 
 /// The client that answers.
@@ -59,7 +76,7 @@ pub(super) struct Request<'a> {
     /// One message.
     pub(super) run: &'a Run<'a>,
     /// Who asked first, where that is not the publisher of the run.
-    pub(super) asker: Option<&'a Asker>,
+    pub(super) asker: Option<&'a Asker<'a>>,
     /// Nobody else has got it, nor is asked.
     pub(super) alone: bool,
 }
@@ -79,6 +96,10 @@ impl Broker {
         // The oracle passes an answer on to a service that is imported by name alone: by a wildcard it would come back as
         // a request to the account that gave it, wherever everything is imported.
         if call.open && request.asker.is_some_and(|asker| asker.answers) {
+            return false;
+        }
+        let passed = |asker: &Asker<'_>| asker.has_passed(call.export);
+        if request.asker.is_some_and(passed) {
             return false;
         }
         let asker = self.asker(request);
@@ -144,7 +165,7 @@ impl Broker {
         asked
     }
 
-    fn asker(&self, request: &Request<'_>) -> Asker {
+    fn asker<'a>(&self, request: &Request<'a>) -> Asker<'a> {
         let Request {
             call,
             from,
@@ -173,6 +194,8 @@ impl Broker {
                 answers: false,
                 hops: 1,
                 original,
+                export: call.export,
+                before: None,
             },
             Some(asker) => Asker {
                 through: if asker.answers { asker.account } else { from },
@@ -180,13 +203,15 @@ impl Broker {
                 answers: false,
                 hops: asker.hops + 1,
                 original,
+                export: call.export,
+                before: Some(asker),
                 ..asker.clone()
             },
         }
     }
 
     /// Waits for answers to a request that has a reply. Gives the subject they are to be published on.
-    fn expect_answer(&mut self, request: &Request<'_>, asker: &Asker) -> Option<AnswerSubject> {
+    fn expect_answer(&mut self, request: &Request<'_>, asker: &Asker<'_>) -> Option<AnswerSubject> {
         let Request {
             call, from, run, ..
         } = *request;
@@ -208,6 +233,7 @@ impl Broker {
         let named = measured.is_some() || self.answer_is_named(from, reply);
         let waiting = Waiting {
             service: call.account,
+            export: call.export,
             requestor: from,
             reply: reply.into(),
             many: call.many_answers,
@@ -242,7 +268,7 @@ impl Broker {
     }
 
     /// What a service is told of who asks.
-    fn describe(&mut self, asker: &Asker) -> &[u8] {
+    fn describe(&mut self, asker: &Asker<'_>) -> &[u8] {
         let detail = match asker {
             Asker { shared: true, .. } => Detail::Full,
             Asker {
@@ -276,7 +302,15 @@ impl Broker {
             let mut trace = trace;
             for at in 0..run.messages.len() {
                 let one = run.only(at..at + 1);
-                self.answer(account, origin, &responder, &one, trace.as_deref_mut(), out);
+                self.answer(
+                    account,
+                    origin,
+                    &responder,
+                    &one,
+                    None,
+                    trace.as_deref_mut(),
+                    out,
+                );
             }
         } else if shard < usize::from(self.place.count) {
             let who = is_named(run.subject).then(|| self.who(origin)).flatten();
@@ -309,24 +343,27 @@ impl Broker {
     ) {
         let mut trace = Trace::part(tracing);
         let account = responder.account;
-        self.answer(account, origin, responder, run, Some(&mut trace), out);
+        self.answer(account, origin, responder, run, None, Some(&mut trace), out);
         self.report(trace);
     }
 
-    /// Takes one answer to the requestor's account.
+    /// Takes one answer to the requestor's account. `before` is what it has passed already.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn answer(
         &mut self,
         account: AccountId,
         origin: Origin,
         responder: &Responder,
         run: &Run<'_>,
+        before: Option<&Asker<'_>>,
         trace: Option<&mut Trace>,
         out: &mut impl Outlet,
     ) {
         let Some(waiting) = self.answers.get_mut(run.subject) else {
             return;
         };
-        if waiting.service != account {
+        let export = waiting.export;
+        if waiting.service != account || before.is_some_and(|asker| asker.has_passed(export)) {
             return;
         }
         let (requestor, reply, many) = (waiting.requestor, waiting.reply.clone(), waiting.many);
@@ -340,6 +377,7 @@ impl Broker {
         let back = (message.reply_len > 0).then(|| {
             let waiting = Waiting {
                 service: requestor,
+                export,
                 requestor: account,
                 reply: run.reply(message).into(),
                 many,
@@ -395,6 +433,8 @@ impl Broker {
             answers: true,
             hops: 0,
             original: None,
+            export,
+            before,
         };
         let mut delivered =
             !only && self.route(space, origin, &there, Some(&asker), out) == Some(true);
@@ -403,7 +443,15 @@ impl Broker {
                 subject: &reply,
                 ..there
             };
-            self.answer(requestor, origin, responder, &further, None, out);
+            self.answer(
+                requestor,
+                origin,
+                responder,
+                &further,
+                Some(&asker),
+                None,
+                out,
+            );
             delivered = true;
         }
         if let Some((memory, _)) = spelled {

@@ -131,7 +131,7 @@ impl Broker {
         space: Space,
         origin: Origin,
         one: &Run<'_>,
-        asker: Option<&Asker>,
+        asker: Option<&Asker<'_>>,
         trace: &mut Trace,
         out: &mut impl Outlet,
     ) -> bool {

@@ -1,9 +1,9 @@
 //! What a subscription gets: the roads of messages, backwards, by the same tables. Never says who may publish.
 
 use crate::account::AccountId;
-use crate::account::table::HOPS_MAX;
 use crate::subject::{Preimage, Transform, intersection, is_subscribable, is_subset, overlaps};
 
+use super::passed::Passed;
 use super::report::{Feeds, Item, Provenance, Source, SourceKind, Verdict, text};
 use super::route::note;
 use super::{Who, World, near, verdict};
@@ -23,7 +23,7 @@ pub(super) fn feeds(world: &World<'_>, who: &Who, pattern: &[u8], queue: Option<
     let withheld = permissions
         .iter()
         .flat_map(|permissions| permissions.withheld_from(pattern, queue));
-    let mut sources = published(world, who.account, pattern, 0);
+    let mut sources = published(world, who.account, pattern, Passed::NONE);
     let streams = streams(world, who.account, pattern);
     let mut notes = mapped_away(world, who.account, pattern);
     notes.extend(twice(&streams));
@@ -58,7 +58,12 @@ fn permission(world: &World<'_>, who: &Who, pattern: &[u8], queue: Option<&[u8]>
 }
 
 /// What is published in an account and arrives on subjects of `pattern`: on them, through its mappings, as requests.
-fn published(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) -> Vec<Source> {
+fn published(
+    world: &World<'_>,
+    account: AccountId,
+    pattern: &[u8],
+    passed: Passed<'_>,
+) -> Vec<Source> {
     let table = world.table.account(account);
     let name = world.name(account).to_owned();
     let mut sources = Vec::new();
@@ -77,7 +82,7 @@ fn published(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) -
             export: None,
             behind: Vec::new(),
         });
-        sources.extend(requests(world, account, pattern, hops));
+        sources.extend(requests(world, account, pattern, passed));
     }
     let mut mappings: Vec<_> = table.all_mappings().collect();
     mappings.sort_by_key(|(_, mapping)| mapping.place());
@@ -89,7 +94,7 @@ fn published(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) -
             let written = world.mapping(account, mapping);
             let behind = from
                 .as_deref()
-                .map(|from| requests(world, account, from, hops));
+                .map(|from| requests(world, account, from, passed));
             sources.push(Source {
                 kind: SourceKind::Mapping,
                 account: name.clone(),
@@ -108,10 +113,12 @@ fn published(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) -
 }
 
 /// Requests of other accounts that arrive on subjects of `pattern`, before the mappings of the account.
-fn requests(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) -> Vec<Source> {
-    if hops >= HOPS_MAX {
-        return Vec::new();
-    }
+fn requests(
+    world: &World<'_>,
+    account: AccountId,
+    pattern: &[u8],
+    passed: Passed<'_>,
+) -> Vec<Source> {
     let mut sources = Vec::new();
     for (importer, _) in world.accounts() {
         let mut own: Vec<_> = world
@@ -122,6 +129,9 @@ fn requests(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) ->
             .collect();
         own.sort_by_key(|(_, hop)| hop.via);
         for (local, hop) in own {
+            let Some(passed) = passed.and(hop.export) else {
+                continue;
+            };
             let brought = match &hop.transform {
                 None => intersection(local, pattern).map(|both| (Some(both.clone()), both)),
                 Some(transform) => brought(transform, local, pattern),
@@ -134,7 +144,7 @@ fn requests(world: &World<'_>, account: AccountId, pattern: &[u8], hops: u32) ->
                 // Only what is published in the account itself comes back to it.
                 _ if hop.comes_back => Vec::new(),
                 None => Vec::new(),
-                Some(from) => published(world, importer, from, hops + 1),
+                Some(from) => published(world, importer, from, passed),
             };
             sources.push(Source {
                 kind: SourceKind::Requests,
@@ -178,7 +188,7 @@ fn streams(world: &World<'_>, account: AccountId, pattern: &[u8]) -> Vec<Source>
         let (import, export) = world.import_items(account, source.via);
         let behind = from
             .as_deref()
-            .map(|from| published(world, source.from, from, HOPS_MAX));
+            .map(|from| published(world, source.from, from, Passed::ALL));
         let behind = behind
             .into_iter()
             .flatten()

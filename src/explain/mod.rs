@@ -11,6 +11,7 @@ mod limits;
 mod names;
 mod near;
 mod page;
+mod passed;
 pub mod report;
 mod route;
 mod verdict;

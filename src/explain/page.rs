@@ -210,7 +210,8 @@ fn stream_node(stream: &StreamStep) -> Node {
 fn service_node(service: &ServiceStep, report: &Report) -> Node {
     let route = match &service.route {
         None => {
-            let mut node = Node::new("request that has passed too many imports");
+            let mut node =
+                Node::new("request that ends here: it has passed this export before, or too many");
             hop(&mut node, &service.import, service.export.as_ref());
             return node;
         }

@@ -235,7 +235,7 @@ pub struct ServiceStep {
     pub share: bool,
     /// How it may answer.
     pub answers: Answers,
-    /// Where the request goes in the exporting account; absent where it has come too far.
+    /// Where the request goes in the exporting account; absent where it has passed that export before, or too many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<Route>,
 }

@@ -2,9 +2,10 @@
 //! Finds the way; what could be meant where it ends is `near`'s to say.
 
 use crate::account::AccountId;
-use crate::account::table::{Fate, HOPS_MAX, ServiceHop, StreamHop, THRESHOLD_MS_DEFAULT};
+use crate::account::table::{Fate, ServiceHop, StreamHop, THRESHOLD_MS_DEFAULT};
 use crate::subject::{Transform, has_empty_token};
 
+use super::passed::Passed;
 use super::report::{
     Answers, Item, Provenance, Reader, Route, ServiceStep, Stop, StreamStep, Way, text,
 };
@@ -24,8 +25,8 @@ struct Arrival<'a> {
     subject: &'a [u8],
     /// Who publishes it there; `None` for what comes from another account.
     publisher: Option<&'a Who>,
-    /// Imports passed so far.
-    hops: u32,
+    /// What it has passed so far.
+    passed: Passed<'a>,
 }
 
 impl Walk<'_, '_> {
@@ -35,7 +36,7 @@ impl Walk<'_, '_> {
             account: who.account,
             subject,
             publisher: Some(who),
-            hops: 0,
+            passed: Passed::NONE,
         })
     }
 
@@ -173,7 +174,6 @@ impl Walk<'_, '_> {
     fn service(&self, arrival: Arrival<'_>, hop: &ServiceHop) -> ServiceStep {
         let there = applied(&hop.transform, arrival.subject);
         let (import, export) = self.world.import_items(arrival.account, hop.via);
-        let hops = arrival.hops + 1;
         ServiceStep {
             import,
             export,
@@ -182,12 +182,12 @@ impl Walk<'_, '_> {
                 many: hop.many_answers,
                 threshold_ms: hop.threshold_ms.unwrap_or(THRESHOLD_MS_DEFAULT),
             },
-            route: (hops <= HOPS_MAX).then(|| {
+            route: arrival.passed.and(hop.export).map(|passed| {
                 self.route(Arrival {
                     account: hop.to,
                     subject: &there,
                     publisher: None,
-                    hops,
+                    passed,
                 })
             }),
         }

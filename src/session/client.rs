@@ -61,6 +61,8 @@ pub struct Client {
     pub(super) completed: bool,
     /// A CONNECT of its own has let it in.
     pub(super) introduced: bool,
+    /// What people called its account when it came, where that is not the account's name.
+    pub(super) account_label: Option<Arc<str>>,
     /// It was let in, and a verdict on whether it still may be is on its way.
     pub(super) in_doubt: bool,
     pub(super) first_pong_sent: bool,
@@ -143,6 +145,7 @@ impl Client {
             silent: false,
             completed: false,
             introduced: false,
+            account_label: None,
             in_doubt: false,
             first_pong_sent: false,
             options: Box::default(),
@@ -203,6 +206,7 @@ impl Client {
             silent: false,
             completed: false,
             introduced: false,
+            account_label: None,
             in_doubt: false,
             first_pong_sent: true,
             options: Box::new(options),
@@ -242,7 +246,7 @@ impl Client {
             let says = self.options.label();
             let who = match known.is_empty() {
                 true => String::new(),
-                false => format!("{}/{known}", identity.account),
+                false => format!("{}/{known}", self.account_shown(identity)),
             };
             for part in [says, who].iter().filter(|part| !part.is_empty()) {
                 label.push_str(" - ");
@@ -250,6 +254,27 @@ impl Client {
             }
         }
         label
+    }
+
+    /// The account, and what people call it.
+    fn account_shown(&self, identity: &Identity) -> String {
+        match &self.account_label {
+            Some(label) => format!("{}/{label}", identity.account),
+            None => identity.account.to_string(),
+        }
+    }
+
+    /// What stands behind some lines of the log about a client that has come in: ` - Account:A - user:bob`.
+    pub fn label_behind(&self) -> String {
+        let Some(identity) = self.identity.as_ref().filter(|_| self.introduced) else {
+            return String::new();
+        };
+        let known = identity.label();
+        let account = self.account_shown(identity);
+        match known.is_empty() {
+            true => format!(" - Account:{account}"),
+            false => format!(" - Account:{account} - {known}"),
+        }
     }
 
     /// It is leaving: it no longer counts among the connections of its account.
@@ -420,7 +445,12 @@ impl Client {
         }
         match parser::parse(input, context.limits.control_line_bytes_max as usize) {
             Step::Incomplete => Taken::Missing(0),
-            Step::Fault(fault) => Taken::Last(0, self.fault(broker, fault)),
+            Step::Fault(fault) => {
+                if context.trace && fault == Fault::BadArguments {
+                    self.trace_line(input);
+                }
+                Taken::Last(0, self.fault(broker, fault))
+            }
             Step::Op(Op::Publish(line), _) => self.publishes(context, broker, port, input, line),
             Step::Op(op, line_len) => match self.operation(context, broker, port, op) {
                 Flow::Continue => Taken::Bytes(line_len),

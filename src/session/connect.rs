@@ -214,6 +214,8 @@ impl Client {
             return admitted;
         }
         self.introduced = true;
+        let account = broker.account_table(self.conn);
+        self.account_label = (account.label != account.name).then(|| account.label.clone());
         if context.trace {
             let traced = self.traced(context);
             broker.set_traced(self.conn, traced);

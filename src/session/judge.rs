@@ -78,7 +78,7 @@ impl Client {
         self.in_doubt = false;
         match outcome {
             Outcome::Accepted(identity) => self.is_still(context, broker, identity),
-            Outcome::Denied(denial) => self.is_nobody(broker, &denial),
+            Outcome::Denied(denial) => self.is_nobody(context, broker, &denial),
             Outcome::Work(work) => {
                 self.in_doubt = true;
                 self.ask(context, work)
@@ -142,12 +142,15 @@ impl Client {
         leaves
     }
 
-    /// It is no longer let in. Whose user has gone is not told why, as in the oracle.
-    fn is_nobody(&mut self, broker: &mut Broker, denial: &Denial) -> Flow {
+    /// It is no longer let in. Whose user has gone, or is in another account now, is not told why, as in the oracle.
+    fn is_nobody(&mut self, context: &Context, broker: &mut Broker, denial: &Denial) -> Flow {
         if let DenialReason::Jwt(found) = &denial.reason {
             return self.is_no_longer(broker, denial, &found.reason);
         }
         let named = self.identity.as_ref().map(|was| was.credential);
+        let was = self.identity.as_ref().map(|was| &*was.account);
+        let account = context.authenticator.account_of(&self.options);
+        let moved = account.is_some() && account != was;
         let gone = match denial.reason {
             DenialReason::UnknownUser
             | DenialReason::UnknownKey
@@ -156,7 +159,7 @@ impl Client {
             DenialReason::NoCredentials => {
                 matches!(named, Some(Credential::User | Credential::Nkey))
             }
-            _ => false,
+            _ => moved,
         };
         if gone {
             log::debug!("{} - {denial}", self.label());

@@ -165,11 +165,17 @@ impl Client {
             || (line.headers && !self.headers)
             || (line.canonical && line.argument_len() > context.limits.control_line_bytes_max)
         {
-            return self.refuse_line(broker, input, line);
+            return self.refuse_line(context, broker, input, line);
         }
         match first {
             Err(Cut::Missing(missing)) => Taken::Missing(missing),
-            Err(Cut::BadEnd) => Taken::Last(0, self.fault(broker, Fault::UnknownOperation)),
+            Err(Cut::BadEnd) => {
+                if context.trace {
+                    self.trace_line(input);
+                }
+                self.check_subject(broker, line.subject_of(input));
+                Taken::Last(0, self.fault(broker, Fault::UnknownOperation))
+            }
             Ok(first) => {
                 self.publish_respelled(context, broker, port, input, line, &first);
                 Taken::Bytes(first.end as usize)
@@ -179,7 +185,16 @@ impl Client {
 
     /// What the oracle checks before the payload has come.
     #[cold]
-    fn refuse_line(&self, broker: &mut Broker, input: &[u8], line: &PublishLine) -> Taken {
+    fn refuse_line(
+        &self,
+        context: &Context,
+        broker: &mut Broker,
+        input: &[u8],
+        line: &PublishLine,
+    ) -> Taken {
+        if context.trace && line.argument_len() <= context.limits.control_line_bytes_max {
+            self.trace_line(input);
+        }
         let payload_bytes_max = self.limits.payload_bytes_max;
         if line.total_len > payload_bytes_max {
             log::error!(
@@ -209,9 +224,7 @@ impl Client {
         port: &mut impl Port,
         run: &Run<'_>,
     ) {
-        if self.options.pedantic && !subject::is_literal(run.subject) {
-            self.say_error(broker, "Invalid Publish Subject");
-        }
+        self.check_subject(broker, run.subject);
         if context.trace {
             self.trace_publish(context, run);
         }
@@ -219,6 +232,14 @@ impl Client {
             Ok(()) => {}
             Err(Refusal::OneByOne) => self.publish_one_by_one(broker, port, run),
             Err(refusal) => self.refused(broker, run, refusal),
+        }
+    }
+
+    /// Tells a client that wants to hear it that one does not publish there.
+    #[inline(always)]
+    fn check_subject(&self, broker: &mut Broker, subject: &[u8]) {
+        if self.options.pedantic && !subject::is_literal(subject) {
+            self.say_error(broker, "Invalid Publish Subject");
         }
     }
 

@@ -1,5 +1,7 @@
 //! `-V`: what a session heard and said, as log lines in the oracle's form. Never shows a secret.
 
+use memchr::memchr;
+
 use crate::broker::run::Run;
 use crate::proto::parser::Op;
 
@@ -38,6 +40,18 @@ impl Client {
             Op::Publish(_) => return,
         };
         log::trace!("{} - <<- [{shown}]", self.label());
+    }
+
+    /// The line at the start of `input`, of which the client will hear no good.
+    #[cold]
+    pub(super) fn trace_line(&self, input: &[u8]) {
+        let end = memchr(b'\n', input).unwrap_or(input.len());
+        let line = String::from_utf8_lossy(&input[..end]);
+        let line = line.strip_suffix('\r').unwrap_or(&line);
+        let (verb, argument) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+        let argument = argument.trim_start_matches([' ', '\t']);
+        let verb = verb.to_ascii_uppercase();
+        log::trace!("{} - <<- [{verb} {argument}]", self.label());
     }
 
     /// Publishes.

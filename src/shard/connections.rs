@@ -36,6 +36,8 @@ pub enum Parked {
     Mesh,
     /// A subscriber it feeds is far behind; until this time, then it may feed one more piece.
     Held {
+        /// Since when, the loop's milliseconds.
+        since_ms: u64,
         /// The loop's milliseconds.
         until_ms: u64,
     },

@@ -5,6 +5,7 @@ use std::sync::mpsc::TryRecvError;
 use crate::auth::Outcome;
 use crate::broker::effect::{CloseReason, ConnId, Effect, Origin};
 use crate::broker::outbox::Chunk;
+use crate::config::duration;
 use crate::session::Flow;
 
 use super::connections::{Parked, Receiving};
@@ -151,8 +152,27 @@ impl<R: Ring> Shard<R> {
     }
 
     fn park_held(&mut self, conn: ConnId) {
-        let until_ms = self.context.now_ms + self.connections.get(conn).hold_ms;
-        self.park(conn, Parked::Held { until_ms });
+        let since_ms = self.context.now_ms;
+        let until_ms = since_ms + self.connections.get(conn).hold_ms;
+        self.park(conn, Parked::Held { since_ms, until_ms });
+    }
+
+    /// Tells the log for how long a client was held back, at most once a second.
+    fn tell_stalled(&mut self, conn: ConnId, since_ms: u64) {
+        const STALL_MS_MIN: u64 = 5;
+        const TOLD_AGAIN_MS: u64 = 1_000;
+        let now_ms = self.context.now_ms;
+        let stalled_ms = now_ms - since_ms;
+        if stalled_ms >= STALL_MS_MIN && self.stall_told_ms <= now_ms {
+            self.stall_told_ms = now_ms + TOLD_AGAIN_MS;
+            let client = &self.connections.get(conn).client;
+            log::warn!(
+                "{} - Producer was stalled for a total of {}{}",
+                client.label(),
+                duration::shown(stalled_ms),
+                client.label_behind()
+            );
+        }
     }
 
     /// A session that waited for room in the mesh goes on, or waits on where a subscriber holds it back: a shard that
@@ -182,8 +202,12 @@ impl<R: Ring> Shard<R> {
         if connection.closing.is_some() {
             return;
         }
-        if matches!(parked, Parked::Held { .. }) && !connection.client.has_stash() {
-            return self.receive_again(conn);
+        if let Parked::Held { since_ms, .. } = parked {
+            let has_stash = connection.client.has_stash();
+            self.tell_stalled(conn, since_ms);
+            if !has_stash {
+                return self.receive_again(conn);
+            }
         }
         loop {
             let Shard {

@@ -108,6 +108,7 @@ impl<R: Ring> Shard<R> {
         }
         connection.closing = Some((reason, now_ms + CLOSE_MS_MAX));
         connection.client.leave();
+        self.log_closed(conn, reason);
         self.broker.peer(conn).closing = true;
         self.broker.unsubscribe_all(conn);
         self.send_next(conn);
@@ -136,9 +137,34 @@ impl<R: Ring> Shard<R> {
         let Some(connection) = self.connections.try_get(conn) else {
             return;
         };
-        let reason = connection.closing.map_or(reason, |(first, _)| first);
+        let closing = connection.closing;
+        let reason = closing.map_or(reason, |(first, _)| first);
         connection.client.leave();
-        let client = &connection.client;
+        if closing.is_none() {
+            self.log_closed(conn, reason);
+        }
+        let (token, fd) = (
+            self.connections.wires.token(conn),
+            self.connections.wires.get(conn).fd,
+        );
+        self.ring.close(token, fd);
+        if !self.stopping {
+            let client = &self.connections.get(conn).client;
+            client.tell_gone(&self.context, &mut self.broker, reason);
+        }
+        self.broker.close(conn);
+        let connection = self.connections.remove(conn);
+        if let Some(chunk) = connection.secure.and_then(|secure| secure.into_chunk()) {
+            self.broker.chunk_done(chunk);
+        }
+        if !connection.client.is_internal() {
+            self.node.connections[self.index].fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Tells the log that a connection goes, and why.
+    fn log_closed(&mut self, conn: ConnId, reason: CloseReason) {
+        let client = &self.connections.get(conn).client;
         match reason {
             CloseReason::SlowConsumerPendingBytes => log::info!(
                 "{} - Slow Consumer Detected: MaxPending of {} Exceeded",
@@ -162,23 +188,6 @@ impl<R: Ring> Shard<R> {
             client.label(),
             reason.text()
         );
-        let (token, fd) = (
-            self.connections.wires.token(conn),
-            self.connections.wires.get(conn).fd,
-        );
-        self.ring.close(token, fd);
-        if !self.stopping {
-            let client = &self.connections.get(conn).client;
-            client.tell_gone(&self.context, &mut self.broker, reason);
-        }
-        self.broker.close(conn);
-        let connection = self.connections.remove(conn);
-        if let Some(chunk) = connection.secure.and_then(|secure| secure.into_chunk()) {
-            self.broker.chunk_done(chunk);
-        }
-        if !connection.client.is_internal() {
-            self.node.connections[self.index].fetch_sub(1, Relaxed);
-        }
     }
 
     /// Closes every connection: the broker stops.
@@ -200,7 +209,7 @@ impl<R: Ring> Shard<R> {
             Some((_, until_ms)) => until_ms,
             None => connection.due_ms(),
         };
-        if let Some(Parked::Held { until_ms }) = connection.parked {
+        if let Some(Parked::Held { until_ms, .. }) = connection.parked {
             due_ms = due_ms.min(until_ms);
         }
         let sealed_since_ms = connection.sealed_since_ms();
@@ -237,7 +246,7 @@ impl<R: Ring> Shard<R> {
             self.broker.slow_consumers += 1;
             return self.close_now(conn, CloseReason::SlowConsumerWriteDeadline);
         }
-        if matches!(connection.parked, Some(Parked::Held { until_ms }) if until_ms <= now_ms) {
+        if matches!(connection.parked, Some(Parked::Held { until_ms, .. }) if until_ms <= now_ms) {
             self.unpark(token);
         }
         if let Some(connection) = self.connections.try_get(conn)

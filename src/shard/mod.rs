@@ -151,6 +151,8 @@ pub struct Shard<R: Ring> {
     scratch: Scratch,
     /// It seldom sleeps: the end of a send is no wake-up.
     always_looks: bool,
+    /// The log may be told again that clients are held back, the loop's milliseconds.
+    stall_told_ms: u64,
     stopping: bool,
 }
 
@@ -244,6 +246,7 @@ impl<R: Ring> Shard<R> {
             judging: Judging::default(),
             scratch: Scratch::default(),
             always_looks: false,
+            stall_told_ms: 0,
             stopping: false,
         }
     }

@@ -72,26 +72,26 @@ fn publishes() {
         Some("bob"),
         said,
         expect![[r#"
-        [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "foo.no", Account "A", User "bob", denied by "foo.no" at f.conf:6:48
-        [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "else", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
-        [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "else", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
-        [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Reply "_R_.x", Account "A", User "bob", reserved for the server
-        [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "$GR.x", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
-        Error("Permissions Violation for Publish to \"foo.no\"")
-        Error("Permissions Violation for Publish to \"else\"")
-        Error("Permissions Violation for Publish to \"else\"")
-        Error("Permissions Violation for Publish with Reply of \"_R_.x\"")
-        Error("Permissions Violation for Publish to \"$GR.x\"")
-    "#]],
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Publish Violation - Subject "foo.no", Account "A", User "bob", denied by "foo.no" at f.conf:6:48
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Publish Violation - Subject "else", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Publish Violation - Subject "else", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Publish Violation - Reply "_R_.x", Account "A", User "bob", reserved for the server
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Publish Violation - Subject "$GR.x", Account "A", User "bob", allowed by none of the rules at f.conf:6:27
+            Error("Permissions Violation for Publish to \"foo.no\"")
+            Error("Permissions Violation for Publish to \"else\"")
+            Error("Permissions Violation for Publish to \"else\"")
+            Error("Permissions Violation for Publish with Reply of \"_R_.x\"")
+            Error("Permissions Violation for Publish to \"$GR.x\"")
+        "#]],
     );
     check(
         RULES,
         Some("eve"),
         "PUB foo 0\r\n\r\n",
         expect![[r#"
-        [ERROR] 127.0.0.1:4711 - cid:5 - Publish Violation - Subject "foo", Account "A", User "eve", only answers are allowed, and it is no answer that is due
-        Error("Permissions Violation for Publish to \"foo\"")
-    "#]],
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:eve" - Publish Violation - Subject "foo", Account "A", User "eve", only answers are allowed, and it is no answer that is due
+            Error("Permissions Violation for Publish to \"foo\"")
+        "#]],
     );
     check(
         "port: 1",
@@ -112,18 +112,18 @@ fn subscriptions() {
         Some("bob"),
         said,
         expect![[r#"
-        [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "in.no", SID 1, Account "A", User "bob", denied by "in.no" at f.conf:7:54
-        [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "out", SID 2, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
-        [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "work", SID 3, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
-        [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "work", Queue: "x", SID 4, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
-        [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation - Subject "in.a", Queue: "_sys_", SID 5, Account "A", User "bob", reserved for the server
-        [ERROR] 127.0.0.1:4711 - cid:5 - Subscription Violation Too Many Tokens - Subject "in.a.b.c", SID 6, Account "A", User "bob", more than 3 tokens
-        Error("Permissions Violation for Subscription to \"in.no\"")
-        Error("Permissions Violation for Subscription to \"out\"")
-        Error("Permissions Violation for Subscription to \"work\"")
-        Error("Permissions Violation for Subscription to \"work\" using queue \"x\"")
-        Error("Permissions Violation for Subscription to \"in.a\" using queue \"_sys_\"")
-        Error("Permissions Violation for Subscription to \"in.a.b.c\", too many tokens")
-    "#]],
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Subscription Violation - Subject "in.no", SID 1, Account "A", User "bob", denied by "in.no" at f.conf:7:54
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Subscription Violation - Subject "out", SID 2, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Subscription Violation - Subject "work", SID 3, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Subscription Violation - Subject "work", Queue: "x", SID 4, Account "A", User "bob", allowed by none of the rules at f.conf:7:29
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Subscription Violation - Subject "in.a", Queue: "_sys_", SID 5, Account "A", User "bob", reserved for the server
+            [ERROR] 127.0.0.1:4711 - cid:5 - "A/user:bob" - Subscription Violation Too Many Tokens - Subject "in.a.b.c", SID 6, Account "A", User "bob", more than 3 tokens
+            Error("Permissions Violation for Subscription to \"in.no\"")
+            Error("Permissions Violation for Subscription to \"out\"")
+            Error("Permissions Violation for Subscription to \"work\"")
+            Error("Permissions Violation for Subscription to \"work\" using queue \"x\"")
+            Error("Permissions Violation for Subscription to \"in.a\" using queue \"_sys_\"")
+            Error("Permissions Violation for Subscription to \"in.a.b.c\", too many tokens")
+        "#]],
     );
 }

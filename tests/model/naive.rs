@@ -1,7 +1,7 @@
 //! The model: who must receive what, said as plainly as it can be. Owns what is true of the accounts; uses nothing of
 //! gannet's. Nothing here is quick, and nothing is remembered but who listens and who waits for answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::accounts::{Account, Accounts};
@@ -78,11 +78,12 @@ pub struct Model {
     waiting: BTreeMap<String, Waiting>,
     /// The account of the service, for every subject for answers that ever was.
     services: BTreeMap<String, usize>,
-    /// What the oracle is known to do otherwise has happened: a message came to an export that it had passed already
-    /// (it ends there in the oracle), an answer came to an import with wildcards, which takes none (the oracle
+    /// Subjects for answers that would have gone on to another one, which is not waited for any more.
+    orphans: BTreeSet<String>,
+    /// What the oracle is known to do otherwise has happened: an answer came to an import with wildcards, which takes none (the oracle
     /// publishes it there on the subject for answers), or another account's subject for answers was seen in a stream
     /// (the oracle takes it for an answer), or an answer is for one that is not waited for any more (the oracle thinks
-    /// that somebody heard it).
+    /// that somebody heard it, and still publishes it on the way there).
     pub differs: bool,
 }
 
@@ -142,6 +143,7 @@ impl Model {
             clients: Vec::new(),
             waiting: BTreeMap::new(),
             services: BTreeMap::new(),
+            orphans: BTreeSet::new(),
             differs: false,
         }
     }
@@ -175,7 +177,10 @@ impl Model {
         self.waiting.remove(subject);
         let concerned = self.waiting.iter().filter(|(_, w)| w.reply == subject);
         let concerned: Vec<String> = concerned.map(|(subject, _)| subject.clone()).collect();
-        concerned.iter().for_each(|subject| self.forget(subject));
+        for subject in concerned {
+            self.forget(&subject);
+            self.orphans.insert(subject);
+        }
     }
 
     /// Who must receive a message: each entry is received by one of those it names.
@@ -193,6 +198,7 @@ impl Model {
         let heard = self.deliver(account, &subject, true, &way, &mut all);
         let asked = self.ask(account, &subject, false, &way, chances, &mut all);
         if self.services.get(&subject) == Some(&account) {
+            self.differs |= self.orphans.contains(&subject);
             self.answer(account, &subject, &way, chances, &mut all);
         } else if !heard && !asked {
             all.extend(self.no_responders(message, &subject));
@@ -326,9 +332,13 @@ impl Model {
                 self.differs = true;
                 continue;
             }
+            // No export is passed twice.
+            let export = (import.from, import.export);
+            if way.exports.contains(&export) {
+                continue;
+            }
             let there = self.mapped(import.from, &fill(&import.theirs, &bound), chances);
             let reply = way.reply.as_ref();
-            let export = (import.from, import.export);
             let reply = reply.map(|reply| {
                 let reply = reply.clone();
                 let (service, many) = (import.from, import.many);
@@ -343,7 +353,6 @@ impl Model {
                     },
                 )
             });
-            self.differs |= way.exports.contains(&export);
             let mut way = Way {
                 reply: reply.clone(),
                 ..way.clone()
@@ -383,7 +392,7 @@ impl Model {
         let Some(waiting) = self.waiting.get(subject).cloned() else {
             return;
         };
-        if waiting.service != account {
+        if waiting.service != account || way.exports.contains(&waiting.export) {
             return;
         }
         let (to, reply) = (waiting.requestor, &waiting.reply);
@@ -400,7 +409,6 @@ impl Model {
                 },
             )
         });
-        self.differs |= way.exports.contains(&waiting.export);
         let mut way = Way {
             reply: back,
             path: vec![way.path.first().copied().unwrap_or(account)],
