@@ -12,6 +12,7 @@ use crate::transport::tls::Shown;
 use super::identity::{Denial, DenialReason, Identity, Outcome, REDACTED};
 use super::jwt::{ClientInfo, ClientTls, ConnectOpts, Request};
 use super::operator::Operator;
+use super::users::Users;
 use super::visitor::Visitor;
 use super::work::Work;
 
@@ -171,7 +172,12 @@ impl Callout {
 
     /// What becomes of a client of which the other methods thought this: the service decides, unless the client is one
     /// of `auth_users` or in an account that is not the service's business.
-    pub(super) fn judge(&self, visitor: &Visitor<'_>, outcome: Outcome) -> Outcome {
+    pub(super) fn judge(
+        &self,
+        visitor: &Visitor<'_>,
+        users: Option<&Users>,
+        outcome: Outcome,
+    ) -> Outcome {
         let identity = match &outcome {
             Outcome::Accepted(identity) => Some(identity),
             Outcome::Denied(_) => None,
@@ -179,7 +185,15 @@ impl Callout {
         };
         let account = identity.map_or(super::GLOBAL_ACCOUNT, |identity| &*identity.account);
         let user = claimed_user(visitor, identity);
-        if !self.is_delegated(account) || self.auth_users.contains(&*user) {
+        let connect = visitor.connect;
+        let names_somebody =
+            !connect.nkey.is_empty() || (!connect.user.is_empty() && connect.jwt.is_empty());
+        let own = match users.filter(|_| names_somebody) {
+            // Who names nobody that there is may be anybody, as in the oracle.
+            Some(users) => users.named(connect),
+            None => Some(&*user),
+        };
+        if !self.is_delegated(account) || own.is_some_and(|own| self.auth_users.contains(own)) {
             return outcome;
         }
         CalloutWork::begin(self.service.clone(), visitor, &user, Standing::of(identity))

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::transport::tls::certificate::Attribute;
 
@@ -166,4 +169,73 @@ fn the_usual_order_before_any_other() {
     let certificate = certificate("DC=com/O=Org/CN=Joe");
     let users = ["DC=com,O=Org,CN=Joe", "CN=Joe,O=Org,DC=com"];
     assert_eq!(find(&certificate, &users).as_deref(), Some(users[1]));
+}
+
+/// A name as RFC 2253 writes it.
+fn spelt(parts: &[Vec<(String, String)>]) -> String {
+    let attribute = |(kind, value): &(String, String)| {
+        let escaped: String = value.bytes().map(|byte| format!("\\{byte:02X}")).collect();
+        format!("{kind}={escaped}")
+    };
+    let parts = parts.iter().rev();
+    let parts: Vec<String> = parts
+        .map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+"))
+        .collect();
+    parts.join(",")
+}
+
+fn any_subject() -> impl Strategy<Value = Vec<Vec<(String, String)>>> {
+    let kind = proptest::sample::select(vec!["CN", "OU", "O", "L", "DC", "C"]);
+    let attribute = (kind.prop_map(str::to_owned), any::<String>());
+    vec(vec(attribute, 1..3), 1..4)
+}
+
+proptest! {
+    /// Whatever a certificate says, it is that of a user that there is, or of none.
+    #[test]
+    fn any_names(names in vec("[a-z@.,=+\\\\ \"#]{0,12}", 0..6), parts in any_subject(), users in vec(any::<String>(), 0..4), odd in "[A-Za-z=,+\\\\ #\"0-9]{0,30}") {
+        let (emails, rest) = names.split_at(names.len() / 3);
+        let (dns_names, uris) = rest.split_at(rest.len() / 2);
+        let attribute = |(kind, value): &(String, String)| Attribute {
+            oid: subject(&format!("{kind}=x"))[0][0].oid.clone(),
+            value: value.clone(),
+        };
+        let certificate = PeerCertificate {
+            emails: emails.to_vec(),
+            dns_names: dns_names.to_vec(),
+            uris: uris.to_vec(),
+            subject: parts.iter().map(|part| part.iter().map(attribute).collect()).collect(),
+            ..PeerCertificate::default()
+        };
+        let _ = Name::parse(&odd);
+        let own = spelt(&parts);
+        let others: Vec<&str> = users.iter().chain([&odd]).map(String::as_str).collect();
+        if let Some(user) = find(&certificate, &others) {
+            prop_assert!(others.contains(&&*user));
+        }
+        // With no other name, its subject is found however it is escaped; nobody else's is.
+        let bare = PeerCertificate { emails: vec![], dns_names: vec![], uris: vec![], ..certificate };
+        prop_assert_eq!(find(&bare, &[&own]), Some(own.clone()));
+        let longer = format!("{own},CN=more");
+        prop_assert_eq!(find(&bare, &[&longer]), None);
+        prop_assert_eq!(find(&bare, &[]), None);
+    }
+
+    /// Bytes that are no certificate, or one with bytes changed, say something or nothing.
+    #[test]
+    fn any_der(bytes in vec(any::<u8>(), 0..300), flips in vec((any::<usize>(), any::<u8>()), 0..8)) {
+        let _ = PeerCertificate::parse(&bytes);
+        let names = ["a.example".to_owned(), "b@example".to_owned()];
+        let params = rcgen::CertificateParams::new(names).expect("names");
+        static KEY: std::sync::LazyLock<rcgen::KeyPair> =
+            std::sync::LazyLock::new(|| rcgen::KeyPair::generate().expect("a key"));
+        let mut der = params.self_signed(&*KEY).expect("a certificate").der().to_vec();
+        for (at, byte) in flips {
+            let at = at % der.len();
+            der[at] = byte;
+        }
+        if let Some(certificate) = PeerCertificate::parse(&der) {
+            let _ = find(&certificate, &["a.example", "CN=rcgen self signed cert"]);
+        }
+    }
 }

@@ -152,7 +152,7 @@ impl Authenticator {
     /// What an outcome that came of work off the shard leads to: itself, or more work. Not for what a callout came to.
     pub fn go_on(&self, visitor: &Visitor<'_>, outcome: Outcome) -> Outcome {
         match &self.callout {
-            Some(callout) => callout.judge(visitor, outcome),
+            Some(callout) => callout.judge(visitor, self.users.as_ref(), outcome),
             None => outcome,
         }
     }

@@ -125,6 +125,15 @@ impl Users {
         !matches!(self.stand_in, StandIn::Nobody | StandIn::Key(_))
     }
 
+    /// The user that a client says it is, whether or not it proves it.
+    pub(super) fn named(&self, connect: &ConnectOptions) -> Option<&str> {
+        let name = match self.has_keys() && !connect.nkey.is_empty() {
+            true => self.keys.find(&connect.nkey),
+            false => self.by_name.get(&*connect.user).map(|user| &user.name),
+        };
+        name.map(|name| &**name)
+    }
+
     /// Whether any user has a key.
     pub(super) fn has_keys(&self) -> bool {
         !self.keys.is_empty()

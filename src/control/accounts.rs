@@ -24,7 +24,7 @@ use crate::shard::{Job, Task, ToShard};
 use super::bus::{Bus, Message};
 use super::callout::Callouts;
 use super::fetchers::{Fetchers, NOBODY};
-use super::resolver::{Changed, Fetched, Resolver, tls};
+use super::resolver::{self, Changed, Fetched, Resolver, tls};
 use super::workers::ShardLine;
 
 /// How often claims are looked at whose time may have come although nobody said when.
@@ -134,6 +134,21 @@ pub struct Accounts {
     /// Answers, and to which subject: they are given when what they say is in force.
     answers: Vec<(String, Vec<u8>)>,
     server: ServerText,
+}
+
+/// What there was before a reload, until it is sure that the reload counts.
+pub struct Before {
+    resolver: resolver::Before,
+    mode: OperatorMode,
+    trust: Arc<Trust>,
+    known: KnownAccounts,
+    withdrawn: Arc<HashSet<String>>,
+    timeout_ms: u64,
+    stale: bool,
+    changes_at: Option<i64>,
+    labels: Labels,
+    /// Accounts that a directory said anew.
+    changed: Vec<String>,
 }
 
 /// What answers say of the server.
@@ -311,11 +326,12 @@ impl Accounts {
         }
     }
 
-    /// Reads the resolver's place again: the configuration has been.
+    /// Reads the resolver's place again: the configuration has been. Whether that counts is told by
+    /// [`settle`](Accounts::settle) or [`undo`](Accounts::undo), before anything else.
     ///
     /// # Errors
     /// A sentence: then all is as before.
-    pub fn reload(&mut self, config: &Config) -> Result<(), String> {
+    pub fn reload(&mut self, config: &Config) -> Result<Before, String> {
         let mode = OperatorMode::compile(config).map_err(|errors| {
             let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
             texts.join("\n")
@@ -329,10 +345,8 @@ impl Accounts {
         let Some((kind, _)) = &mode.resolver else {
             return Err("operator mode needs a resolver".to_owned());
         };
-        let changed = self.resolver.reload(kind, &mode.preload, tls, now_ms)?;
-        self.resubscribe();
-        self.sync_later();
-        self.trust = Arc::new(mode.trust(TimeZone::system()));
+        let (changed, was) = self.resolver.reload(kind, &mode.preload, tls, now_ms)?;
+        let trust = Arc::new(mode.trust(TimeZone::system()));
         let (changed, before) = match changed {
             Changed::These(keys) => (keys, self.mode.preload.keys().cloned().collect()),
             Changed::All => {
@@ -342,16 +356,58 @@ impl Accounts {
         };
         let gone = before.into_iter();
         let gone = gone.filter(|key| !mode.preload.contains_key(key));
-        self.withdrawn = Arc::new(gone.chain(self.withdrawn.iter().cloned()).collect());
-        self.mode = mode;
+        let withdrawn = Arc::new(gone.chain(self.withdrawn.iter().cloned()).collect());
+        let timeout_ms = config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS);
+        let before = Before {
+            resolver: was,
+            mode: std::mem::replace(&mut self.mode, mode),
+            trust: std::mem::replace(&mut self.trust, trust),
+            known: self.known.clone(),
+            withdrawn: std::mem::replace(&mut self.withdrawn, withdrawn),
+            timeout_ms: std::mem::replace(&mut self.timeout_ms, timeout_ms),
+            stale: self.stale,
+            changes_at: self.changes_at,
+            labels: self.server.labels.clone(),
+            changed: changed.clone(),
+        };
         for key in changed {
             if self.known.remove(&*key).is_some() {
                 self.learn_nearby(&key, now);
             }
         }
-        self.want_again();
         self.stale = true;
-        Ok(())
+        Ok(before)
+    }
+
+    /// The reload counts.
+    pub fn settle(&mut self, before: &Before) {
+        let now = Timestamp::now();
+        let kept = self
+            .resolver
+            .settle(&self.mode.preload, now.as_millisecond());
+        for key in kept.iter().filter(|key| before.changed.contains(*key)) {
+            self.learn_nearby(key, now);
+        }
+        // What is imported from may be there now.
+        self.stale |= !kept.is_empty();
+        self.resubscribe();
+        self.sync_later();
+        self.want_again();
+    }
+
+    /// The reload does not count: everything is as it was.
+    pub fn undo(&mut self, before: Before) {
+        self.resolver.undo(before.resolver);
+        self.mode = before.mode;
+        self.trust = before.trust;
+        self.known = before.known;
+        self.withdrawn = before.withdrawn;
+        self.timeout_ms = before.timeout_ms;
+        self.stale = before.stale;
+        self.changes_at = before.changes_at;
+        self.server.labels = before.labels;
+        // What was asked for meanwhile may be of the other place.
+        self.want_again();
     }
 
     /// Whether the shards must be given another snapshot.

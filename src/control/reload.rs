@@ -53,6 +53,8 @@ struct Change {
     plan: ReloadPlan,
     snapshot: Snapshot,
     output: Option<Prepared>,
+    /// What the accounts were before.
+    accounts: Option<accounts::Before>,
 }
 
 impl Reloader {
@@ -127,25 +129,38 @@ impl Reloader {
         let ready = read::read(&self.flags)?;
         let config = &ready.config;
         let plan = diff(&self.config, config).map_err(|errors| read::texts(&errors))?;
-        if let Some(accounts) = &mut self.accounts {
-            accounts.reload(config).map_err(|problem| vec![problem])?;
-        }
-        let before = self.snapshots.current();
-        let keys = PublicKeys::of(&before.info);
-        let table = Some(&*before.table);
-        let accounts = self.accounts.as_mut();
-        let snapshot = boot::snapshot(config, keys, self.address, table, accounts)
-            .map_err(|problem| vec![problem])?;
         let output = match plan.log_output {
             true => Some(Prepared::open(&config.log).map_err(|error| vec![error.to_string()])?),
             false => None,
         };
+        let (snapshot, accounts) = self.compile(config).map_err(|problem| vec![problem])?;
         Ok(Change {
             ready,
             plan,
             snapshot,
             output,
+            accounts,
         })
+    }
+
+    /// What the shards are to run on, and what the accounts were before. If it fails they are so again.
+    fn compile(&mut self, config: &Config) -> Result<(Snapshot, Option<accounts::Before>), String> {
+        let accounts = self.accounts.as_mut();
+        let were = accounts
+            .map(|accounts| accounts.reload(config))
+            .transpose()?;
+        let before = self.snapshots.current();
+        let keys = PublicKeys::of(&before.info);
+        let table = Some(&*before.table);
+        let snapshot = boot::snapshot(config, keys, self.address, table, self.accounts.as_mut());
+        match (snapshot, &mut self.accounts, were) {
+            (Ok(snapshot), _, were) => Ok((snapshot, were)),
+            (Err(problem), Some(accounts), Some(were)) => {
+                accounts.undo(were);
+                Err(problem)
+            }
+            (Err(problem), ..) => Err(problem),
+        }
     }
 
     fn apply(&mut self, change: Change) {
@@ -154,6 +169,7 @@ impl Reloader {
             plan,
             snapshot,
             output,
+            accounts,
         } = change;
         for warning in &ready.warnings {
             log::warn!("{warning}");
@@ -168,6 +184,9 @@ impl Reloader {
             self.logger.put(output);
         }
         self.files(&plan, &ready.config);
+        if let (Some(accounts), Some(before)) = (&mut self.accounts, &accounts) {
+            accounts.settle(before);
+        }
         self.callouts.set_tags(ready.config.labels.tags.clone());
         self.snapshots.publish(snapshot);
         if plan.fewer_connections {

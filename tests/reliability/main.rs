@@ -4,6 +4,7 @@
 //! Environment: `GANNET_BIN` (another gannet), `GANNET_CHURN` (so many short connections on either), `GANNET_SHOW` (print
 //! times and memory).
 
+mod accounts;
 mod churn;
 mod client;
 mod counters;
@@ -51,6 +52,10 @@ const OF_SERVERS: &[OfServer] = named![
     churn::vanished_members_swallow_nothing,
     delivery::a_confirmed_subscription_is_found_by_every_publisher,
     delivery::one_member_gets_each_message,
+    accounts::a_reload_that_fails_leaves_the_accounts,
+    accounts::a_full_disk_keeps_the_old_token,
+    accounts::a_resolver_that_is_down_is_needed_for_strangers_only,
+    accounts::an_import_that_fails_is_an_error_in_the_log,
     denials::a_denial_says_why_to_the_system_only,
     restart::a_killed_server_leaves_its_port,
     stalls::who_stops_reading_is_cut_and_the_others_get_everything,

@@ -32,9 +32,22 @@ impl Server {
 
     /// Starts one with a configuration file, unless its text is empty.
     pub fn with_config(io: Io, config: &str) -> Server {
+        Server::by(Command::new(binary()), io, config)
+    }
+
+    /// Starts one with a directory at `place` of its own, which takes so many KiB.
+    pub fn with_small_disk(io: Io, place: &Path, kib: usize, config: &str) -> Server {
+        const SCRIPT: &str =
+            "mount -t tmpfs -o size=\"$1\"k small \"$2\" && shift 2 && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", SCRIPT, "sh", &kib.to_string()]);
+        command.arg(place).arg(binary());
+        Server::by(command, io, config)
+    }
+
+    fn by(mut command: Command, io: Io, config: &str) -> Server {
         let directory = tempfile::tempdir().expect("a directory for the server");
         let printed = fs::File::create(directory.path().join("log")).expect("a log file");
-        let mut command = Command::new(binary());
         command
             .args(FLAGS)
             .args(["--io", io.name()])
@@ -71,17 +84,41 @@ impl Server {
 
     /// Rewrites the configuration file of a server that was started with one, and waits until it is in force.
     pub fn reload(&mut self, config: &str) {
-        const TAKEN: &str = "Reloaded server configuration";
-        let before = self.log().matches(TAKEN).count();
+        let said = self.log().len();
+        self.rewrite(config);
+        self.wait_until("the configuration is taken", |server| {
+            let log = server.log();
+            assert!(!log[said..].contains("Failed to reload"), "{log}");
+            log[said..].contains("Reloaded server configuration")
+        });
+    }
+
+    /// Likewise with one that is refused.
+    pub fn reload_in_vain(&mut self, config: &str) {
+        self.rewrite(config);
+        self.wait_for_log("Failed to reload server configuration");
+    }
+
+    fn rewrite(&self, config: &str) {
         let file = self.directory.path().join("server.conf");
         fs::write(&file, config).expect("the configuration is written");
         let sent = kill_process(Pid::from_child(&self.child), Signal::HUP);
         sent.expect("the server runs");
-        self.wait_until("the configuration is taken", |server| {
-            let log = server.log();
-            assert!(!log.contains("Failed to reload"), "{log}");
-            log.matches(TAKEN).count() > before
+    }
+
+    /// Waits until a line of the log holds the text; gives the line.
+    pub fn wait_for_log(&mut self, text: &str) -> String {
+        let find = |log: String| {
+            log.lines()
+                .find(|line| line.contains(text))
+                .map(str::to_owned)
+        };
+        let mut found = None;
+        self.wait_until(&format!("{text:?} is logged"), |server| {
+            found = find(server.log());
+            found.is_some()
         });
+        found.expect("it was waited for")
     }
 
     /// Open descriptors of the process.

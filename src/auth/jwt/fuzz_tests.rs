@@ -214,6 +214,47 @@ proptest! {
         prop_assert!(free || decode(&text).is_err(), "at {}", at);
     }
 
+    /// Whatever stands around them, a token and a seed are found; what is wrong with a file tells nothing of it.
+    #[test]
+    fn any_creds(before in "([ -~]{0,20}\n){0,3}", between in "([ a-zA-Z*]{0,20}\r?\n){0,3}", seed in "[A-Z2-7]{10,60}", cut in any::<usize>()) {
+        prop_assume!(!before.contains("---"));
+        let (token, key) = (sign("A.a", user()), key("U.bob"));
+        let own = key.seed().expect("it has one");
+        let file = |seed: &str| format!(
+            "{before}-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n{between}\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        );
+        let found = Creds::parse(&file(&own)).expect("both are there");
+        prop_assert_eq!(&found.token, &token);
+        prop_assert_eq!(found.key.as_ref().map(nkeys::KeyPair::public_key), Some(public("U.bob")));
+        let shown = format!("{found:?}");
+        prop_assert!(!shown.contains(&token));
+        let wrong = Creds::parse(&file(&seed));
+        prop_assert_eq!(wrong.map_err(|error| error.to_string()).err(), Some(CredsError::Seed.to_string()));
+        let whole = file(&own);
+        // Half a file has the token, or something that no key has signed.
+        if let Ok(half) = Creds::parse(&whole[..cut % whole.len()]) {
+            prop_assert!(half.token == token || decode(&half.token).is_err());
+        }
+    }
+
+    /// Of what a resolver answers only the account's own token counts, whole and by one who is trusted.
+    #[test]
+    fn any_answer_of_a_resolver(bytes in vec(any::<u8>(), 0..400), cut in any::<usize>(), times in 2usize..2000) {
+        let trust = Trust::of_keys([public("O.op")]);
+        let taken = |text: &str| trust.account(&public("A.a"), text, NOW).is_ok();
+        let token = sign("O.op", account());
+        prop_assert!(taken(&token));
+        prop_assert!(!taken(&String::from_utf8_lossy(&bytes)));
+        prop_assert!(!taken(&token[..cut % token.len()]));
+        prop_assert!(!taken(&token[1 + cut % (token.len() - 1)..]));
+        prop_assert!(!taken(&token.repeat(times)));
+        let other = claims("account", "A.b", json!({}), json!({}));
+        prop_assert!(!taken(&sign("O.op", other)));
+        prop_assert!(!taken(&sign("O.other", account())));
+        prop_assert!(!taken(&sign("O.op", user())));
+    }
+
     #[test]
     fn any_seed_or_key(text in "[A-Z2-7]{0,70}") {
         let _ = nkeys::KeyPair::from_public_key(&text);

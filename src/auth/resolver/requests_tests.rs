@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::jwt::{OperatorClaims, encode};
 use crate::auth::resolver::index::Index;
+use crate::auth::resolver::replaces;
 
 const NOW_S: i64 = 1_000_000;
 
@@ -616,6 +617,28 @@ proptest! {
             prop_assert!(answer.effects.is_empty());
             prop_assert!(test.store.jwts.is_empty());
         }
+    }
+
+    /// Of what others pack an account gets its own token or none.
+    #[test]
+    fn any_pack_is_taken_in(noise in "([A-Z2-7|.a-z]{0,80}\n){0,4}", cut in any::<usize>(), mixed in any::<bool>()) {
+        let (own, other) = (account("O", "Aown", json!({})), account("O", "Aother", json!({})));
+        let (first, second) = if mixed { (&other, &own) } else { (&own, &other) };
+        let packed = format!("{noise}{}|{first}\n{}|{second}\n", public("Aown"), public("Aother"));
+        let mut store = Jwts::default();
+        for text in [&packed[..cut % packed.len()], &packed] {
+            let (effects, _) = merge(&mut store, text, 0);
+            for effect in effects {
+                let Effect::Updated { account, jwt } = effect else {
+                    panic!("nothing is deleted by a pack");
+                };
+                prop_assert_eq!(store.jwts.get(&account), Some(&jwt));
+            }
+            for (key, jwt) in &store.jwts {
+                prop_assert!(replaces(key, None, jwt).is_ok(), "{} is not the token of {}", jwt, key);
+            }
+        }
+        prop_assert_eq!(store.jwts.len(), if mixed { 0 } else { 2 });
     }
 
     /// A token that was changed anywhere is not taken, or is the same claims by the same key.

@@ -184,11 +184,11 @@ impl Directory {
         removed
     }
 
-    /// Reads the directory again. Gives the accounts whose JWT is another one than before, or new.
+    /// Reads the directory again, to take this one's place: [`changed_since`](Directory::changed_since) it.
     ///
     /// # Errors
-    /// The directory cannot be read; then all is as before.
-    pub fn reload(&mut self, now_ms: i64) -> io::Result<Vec<String>> {
+    /// The directory cannot be read.
+    pub fn reread(&self, now_ms: i64) -> io::Result<Directory> {
         let mut fresh = Directory {
             path: self.path.clone(),
             delete: self.delete,
@@ -196,9 +196,12 @@ impl Directory {
             elsewhere: HashMap::new(),
         };
         fresh.read_all(Unfinished::Goes, now_ms)?;
-        let before = std::mem::replace(self, fresh);
-        let changed = self.index.differing(&before.index);
-        Ok(changed)
+        Ok(fresh)
+    }
+
+    /// The accounts whose JWT is another one than in `before`, or new.
+    pub fn changed_since(&self, before: &Directory) -> Vec<String> {
+        self.index.differing(&before.index)
     }
 
     /// All JWTs with their keys, in the order of the files; without those that somebody else has removed.

@@ -212,12 +212,14 @@ fn a_reload_tells_what_changed() {
     let file = |key| temp.path().join(format!("{key}.jwt"));
     fs::write(file(KEYS[1]), "other").expect("written");
     fs::write(file(KEYS[2]), "new").expect("written");
-    assert_eq!(directory.reload(0).expect("read"), [KEYS[1], KEYS[2]]);
-    assert_eq!(directory.reload(0).expect("read"), Vec::<String>::new());
+    let again = directory.reread(0).expect("read");
+    assert_eq!(again.changed_since(&directory), [KEYS[1], KEYS[2]]);
+    let third = again.reread(0).expect("read");
+    assert_eq!(third.changed_since(&again), Vec::<String>::new());
     fs::remove_dir_all(temp.path()).expect("removed");
-    directory.reload(0).expect_err("nothing to read");
-    assert_eq!(directory.index().len(), 3);
-    assert_eq!(directory.all().expect("nothing to read"), []);
+    third.reread(0).expect_err("nothing to read");
+    assert_eq!(third.index().len(), 3);
+    assert_eq!(third.all().expect("nothing to read"), []);
 }
 
 #[test]

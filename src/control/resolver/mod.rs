@@ -53,6 +53,17 @@ pub enum Changed {
     All,
 }
 
+/// What was there before a reload, until it is sure that the reload counts.
+#[derive(Debug)]
+pub struct Before(Was);
+
+#[derive(Debug)]
+enum Was {
+    Memory(HashMap<String, String>),
+    Directory(Box<Directory>),
+    Elsewhere(Arc<Place>),
+}
+
 /// What came of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
@@ -204,7 +215,7 @@ impl Resolver {
     /// # Errors
     /// A sentence: it is not the account's, or cannot be written.
     pub fn take(&self, key: &str, jwt: &str, now_ms: i64) -> Result<(), String> {
-        self.place().take(key, jwt, now_ms)
+        self.place().take(key, jwt, now_ms).map(drop)
     }
 
     /// Answers a request about account JWTs.
@@ -265,7 +276,8 @@ impl Resolver {
 
     /// Reads its place again, as a reload does, or goes to another: memory is what `preload` says now, a directory what its
     /// files say, a URL is asked with this TLS from now on, and not yet. Gives the accounts that may have changed; those in
-    /// use that are missing in memory are gone.
+    /// use that are missing in memory are gone. Nothing is kept in a directory yet: [`Resolver::settle`] does that, or
+    /// [`Resolver::undo`] takes everything back.
     ///
     /// # Errors
     /// A sentence: the directory cannot be opened or read; then all is as before.
@@ -275,8 +287,9 @@ impl Resolver {
         preload: &BTreeMap<String, String>,
         tls: TlsConfig,
         now_ms: i64,
-    ) -> Result<Changed, String> {
-        match (&*self.place(), kind) {
+    ) -> Result<(Changed, Before), String> {
+        let place = self.place();
+        match (&*place, kind) {
             (Place::Memory(jwts), ResolverKind::Memory) => {
                 let fresh: HashMap<_, _> = preload.clone().into_iter().collect();
                 let before = std::mem::replace(&mut *lock(jwts), fresh);
@@ -284,28 +297,52 @@ impl Resolver {
                     .iter()
                     .filter(|(key, jwt)| before.get(*key) != Some(*jwt));
                 let gone = before.keys().filter(|key| !preload.contains_key(*key));
-                let changed = changed.map(|(key, _)| key).chain(gone);
-                Ok(Changed::These(changed.cloned().collect()))
+                let changed = changed.map(|(key, _)| key).chain(gone).cloned().collect();
+                Ok((Changed::These(changed), Before(Was::Memory(before))))
             }
-            (place @ Place::Directory { store, settings }, ResolverKind::Directory(fresh))
+            (Place::Directory { store, settings }, ResolverKind::Directory(fresh))
                 if settings == fresh =>
             {
-                let changed = lock(store)
-                    .reload(now_ms)
-                    .map_err(|error| error.to_string())?;
-                place.preload(preload, now_ms);
-                Ok(Changed::These(changed))
+                let mut store = lock(store);
+                let fresh = store.reread(now_ms).map_err(|error| error.to_string())?;
+                let before = std::mem::replace(&mut *store, fresh);
+                let changed = Changed::These(store.changed_since(&before));
+                Ok((changed, Before(Was::Directory(Box::new(before)))))
             }
             _ => {
                 let fresh = Place::open(kind, tls, now_ms)?;
-                fresh.preload(preload, now_ms);
-                *lock(&self.place) = Arc::new(fresh);
-                Ok(match kind {
-                    ResolverKind::Memory => Changed::All,
+                let changed = match kind {
+                    ResolverKind::Memory => {
+                        fresh.preload(preload, now_ms);
+                        Changed::All
+                    }
                     // What is known stays until somebody says otherwise, as in the oracle.
                     ResolverKind::Url(_) | ResolverKind::Directory(_) => Changed::These(Vec::new()),
-                })
+                };
+                let before = std::mem::replace(&mut *lock(&self.place), Arc::new(fresh));
+                Ok((changed, Before(Was::Elsewhere(before))))
             }
+        }
+    }
+
+    /// The reload counts: what the configuration begins with is kept in a directory, unless something newer is there.
+    /// Gives the accounts whose JWT is another one for it.
+    pub fn settle(&self, preload: &BTreeMap<String, String>, now_ms: i64) -> Vec<String> {
+        let place = self.place();
+        match &*place {
+            Place::Directory { .. } => place.preload(preload, now_ms),
+            Place::Memory(_) | Place::Url(_) => Vec::new(),
+        }
+    }
+
+    /// The reload does not count: everything is as it was.
+    pub fn undo(&self, Before(was): Before) {
+        let place = self.place();
+        match (was, &*place) {
+            (Was::Memory(before), Place::Memory(jwts)) => *lock(jwts) = before,
+            (Was::Directory(before), Place::Directory { store, .. }) => *lock(store) = *before,
+            (Was::Elsewhere(before), _) => *lock(&self.place) = before,
+            (Was::Memory(_) | Was::Directory(_), _) => unreachable!("a reload kept the place"),
         }
     }
 }
@@ -323,25 +360,31 @@ impl Place {
         })
     }
 
-    fn take(&self, key: &str, jwt: &str, now_ms: i64) -> Result<(), String> {
+    /// Gives whether something changed.
+    fn take(&self, key: &str, jwt: &str, now_ms: i64) -> Result<bool, String> {
         match self {
             Place::Memory(jwts) => {
-                lock(jwts).insert(key.to_owned(), jwt.to_owned());
-                Ok(())
+                let before = lock(jwts).insert(key.to_owned(), jwt.to_owned());
+                Ok(before.is_none_or(|before| before != jwt))
             }
-            Place::Directory { store, .. } => take(&mut *lock(store), key, jwt, now_ms)
-                .map(drop)
-                .map_err(|error| error.to_string()),
+            Place::Directory { store, .. } => {
+                take(&mut *lock(store), key, jwt, now_ms).map_err(|error| error.to_string())
+            }
             Place::Url(_) => Err("store operation not supported for URL Resolver".to_owned()),
         }
     }
 
-    fn preload(&self, preload: &BTreeMap<String, String>, now_ms: i64) {
+    /// Gives the accounts whose JWT is another one than before.
+    fn preload(&self, preload: &BTreeMap<String, String>, now_ms: i64) -> Vec<String> {
+        let mut changed = Vec::new();
         for (key, jwt) in preload {
-            if let Err(error) = self.take(key, jwt, now_ms) {
-                log::error!("preloaded account {key:?}: {error}");
+            match self.take(key, jwt, now_ms) {
+                Ok(true) => changed.push(key.clone()),
+                Ok(false) => {}
+                Err(error) => log::error!("preloaded account {key:?}: {error}"),
             }
         }
+        changed
     }
 }
 

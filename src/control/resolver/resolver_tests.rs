@@ -66,7 +66,7 @@ fn memory() {
     assert_eq!(error, "will only fetch valid account keys");
     let preload = BTreeMap::from([(b.clone(), "two".to_owned())]);
     let changed = resolver.reload(&ResolverKind::Memory, &preload, TlsConfig::default(), 0);
-    let Changed::These(mut changed) = changed.expect("taken") else {
+    let (Changed::These(mut changed), before) = changed.expect("taken") else {
         panic!("memory knows which");
     };
     changed.sort();
@@ -75,6 +75,54 @@ fn memory() {
     assert_eq!(changed, both);
     assert_eq!(resolver.fetch(&a, 0), Err("account missing".to_owned()));
     assert_eq!(resolver.fetch(&b, 0), Ok(Fetched::Found("two".to_owned())));
+    resolver.undo(before);
+    assert_eq!(resolver.fetch(&a, 0), Ok(Fetched::Found("one".to_owned())));
+    assert_eq!(resolver.fetch(&b, 0), Err("account missing".to_owned()));
+}
+
+#[test]
+fn a_reload_that_does_not_count_leaves_everything() {
+    let [temp, other] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let (a, b) = (account(1), account(2));
+    let [older, newer] = [1, 2].map(|issued_at| jwt(&a, "account", "A", issued_at));
+    let kind = directory(temp.path(), DirectoryKind::Full);
+    let resolver = open(&kind, &[(&a, &older)]).expect("opened");
+    let file = temp.path().join(format!("{a}.jwt"));
+    let hash = resolver.hash();
+    let preload = BTreeMap::from([(a.clone(), newer.clone())]);
+    let found = |jwt: &String| Ok(Fetched::Found(jwt.clone()));
+    // The same directory, in which somebody has put another account meanwhile.
+    fs::write(temp.path().join(format!("{b}.jwt")), "eyJ").expect("written");
+    let (changed, before) = resolver
+        .reload(&kind, &preload, TlsConfig::default(), 0)
+        .expect("taken");
+    assert_eq!(changed, Changed::These(vec![b.clone()]));
+    assert_ne!(resolver.hash(), hash);
+    resolver.undo(before);
+    assert_eq!(resolver.hash(), hash);
+    assert_eq!(fs::read_to_string(&file).ok().as_ref(), Some(&older));
+    // Other places.
+    let places = [
+        ResolverKind::Memory,
+        directory(other.path(), DirectoryKind::Full),
+        ResolverKind::Url("http://127.0.0.1:1".to_owned()),
+    ];
+    for place in places {
+        let reloaded = resolver.reload(&place, &preload, TlsConfig::default(), 0);
+        let (_, before) = reloaded.expect("taken");
+        resolver.undo(before);
+        assert_eq!(resolver.fetch(&a, 0), found(&older));
+    }
+    let left = fs::read_dir(other.path()).expect("readable").count();
+    assert_eq!(left, 0, "nothing was kept there");
+    // One that counts keeps what it begins with.
+    let reloaded = resolver.reload(&kind, &preload, TlsConfig::default(), 0);
+    assert_eq!(resolver.fetch(&a, 0), found(&older));
+    drop(reloaded.expect("taken"));
+    assert_eq!(resolver.settle(&preload, 0), [a.as_str()]);
+    assert_eq!(resolver.settle(&preload, 0), Vec::<String>::new());
+    assert_eq!(resolver.fetch(&a, 0), found(&newer));
+    assert_eq!(fs::read_to_string(&file).ok(), Some(newer));
 }
 
 #[test]

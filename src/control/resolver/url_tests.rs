@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use ureq::tls::Certificate;
@@ -30,7 +32,7 @@ fn server(answer: fn(&str, &mut TcpStream)) -> (String, Receiver<String>) {
     (format!("http://{address}/jwt"), told)
 }
 
-fn serve(mut stream: TcpStream, answer: fn(&str, &mut TcpStream), tell: &dyn Fn(String)) {
+fn serve(mut stream: TcpStream, answer: impl Fn(&str, &mut TcpStream), tell: &dyn Fn(String)) {
     let mut lines = BufReader::new(stream.try_clone().expect("a handle")).lines();
     let Some(Ok(first)) = lines.next() else {
         return;
@@ -227,4 +229,28 @@ fn https_is_believed_by_its_authority_and_name() {
     ask(&url, tls::believing(vec![authority])).expect_err("another authority");
     let (url, authority) = https("other.example");
     ask(&url, tls::believing(vec![authority])).expect_err("another name");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever comes as an answer: a text that is no longer than a JWT, or a sentence that names the URL.
+    #[test]
+    fn any_bytes_as_an_answer(head in "(HTTP/1\\.1 200 OK\r\n([A-Za-z-]{1,12}: [ -~]{0,12}\r\n){0,2}(Content-Length: [0-9]{1,3}\r\n|Transfer-Encoding: chunked\r\n)?\r\n)?", body in vec(any::<u8>(), 0..200)) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/jwt", listener.local_addr().expect("bound"));
+        let answering = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("somebody asks");
+            let answer = |_: &str, stream: &mut TcpStream| {
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+            };
+            serve(stream, answer, &|_| {});
+        });
+        let fetched = UrlResolver::new(&url, Duration::from_millis(300), TlsConfig::default()).fetch("A");
+        answering.join().expect("it has answered");
+        match fetched {
+            Ok(text) => prop_assert!(text.len() <= JWT_BYTES_MAX),
+            Err(why) => prop_assert!(why.starts_with("could not fetch <\"http://127.0.0.1:"), "{}", why),
+        }
+    }
 }
