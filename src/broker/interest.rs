@@ -203,7 +203,8 @@ impl Interest {
         let capacity = self.entries.capacity();
         if capacity > KEEP && self.patterns.len() < capacity / 4 {
             let last = self.patterns.iter().last();
-            self.entries.truncate(last.map_or(0, |id| id.0 as usize + 1));
+            self.entries
+                .truncate(last.map_or(0, |id| id.0 as usize + 1));
             self.entries.shrink_to_fit();
             self.groups.shrink_to_fit();
         }
