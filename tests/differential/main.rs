@@ -27,6 +27,7 @@ mod token;
 mod transcript;
 mod web;
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, OnceLock};
@@ -38,6 +39,9 @@ use similar::TextDiff;
 
 use case::{Case, Step};
 use server::{Program, gannet, oracle};
+
+/// Cases at once for each core.
+const THREADS_A_CORE: usize = 2;
 
 /// The variant that compares the oracle with itself.
 const TWICE: &str = "oracle-twice";
@@ -54,7 +58,10 @@ struct Subject {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They mostly wait.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.get_or_insert(cores * THREADS_A_CORE);
     let directory = std::env::var_os("GANNET_CASES").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/cases"),
         PathBuf::from,
