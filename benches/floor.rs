@@ -1,10 +1,10 @@
 //! The least that a request and its reply take through anything that stands between two sockets: a relay that spins on both
 //! and copies bytes, without a protocol. What a broker takes beyond it is the broker's; the rest is the kernel's and the
 //! client's. The client is that of `gannet bench compare --rows request`: one thread for both ends, on core 1; the relay is
-//! on core 0.
+//! on core 0, or on the client's, where it sleeps until something comes.
 //!
-//! `cargo bench --bench floor` prints p50 and p99 in µs, for a client that sleeps until something comes and for one that
-//! polls.
+//! `cargo bench --bench floor` prints p50 and p99 in µs and the relay's CPU time, for a client that sleeps until something
+//! comes, for one that polls, and for both on one core.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use gannet::bench::{Latency, histogram, record};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
 
 const RELAY_CORE: usize = 0;
 const CLIENT_CORE: usize = 1;
@@ -21,27 +22,42 @@ const MEASURED: Duration = Duration::from_secs(2);
 /// As long as a request with 16 bytes in the protocol; the reply is not much shorter.
 const MESSAGE: [u8; 48] = [b'x'; 48];
 
+/// Who waits how.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// The relay spins, the client sleeps.
+    Apart,
+    /// Both spin.
+    Polling,
+    /// Both sleep, on one core.
+    Together,
+}
+
 fn main() {
-    for polls in [false, true] {
-        let latency = measure(polls).expect("sockets on the loopback");
-        let client = if polls { "polls" } else { "sleeps" };
+    for (way, title) in [
+        (Way::Apart, "a relay, and a client that sleeps"),
+        (Way::Polling, "a relay, and a client that polls"),
+        (Way::Together, "a relay and a client on one core"),
+    ] {
+        let (latency, cpu_ns) = measure(way).expect("sockets on the loopback");
         println!(
-            "a relay, and a client that {client}: p50 {:.1} µs, p99 {:.1} µs",
+            "{title}: p50 {:.1} µs, p99 {:.1} µs, CPU of the relay {cpu_ns} ns",
             latency.p50 / 1000.0,
             latency.p99 / 1000.0
         );
     }
 }
 
-fn measure(polls: bool) -> std::io::Result<Latency> {
+/// Latencies, and the CPU time of the relay for each request with its reply.
+fn measure(way: Way) -> std::io::Result<(Latency, u64)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut requester = connect(&listener)?;
     let mut responder = connect(&listener)?;
     let relayed = [requester.1, responder.1];
-    let relay = thread::spawn(move || relay(relayed));
+    let relay = thread::spawn(move || relay(relayed, way));
     on_core(CLIENT_CORE);
-    requester.0.set_nonblocking(polls)?;
-    responder.0.set_nonblocking(polls)?;
+    requester.0.set_nonblocking(way == Way::Polling)?;
+    responder.0.set_nonblocking(way == Way::Polling)?;
     let mut latencies = histogram();
     let end = Instant::now() + MEASURED;
     loop {
@@ -56,8 +72,8 @@ fn measure(polls: bool) -> std::io::Result<Latency> {
         record(&mut latencies, started.elapsed());
     }
     drop((requester.0, responder.0));
-    relay.join().expect("the relay ends with its sockets")?;
-    Ok(Latency::of(&latencies))
+    let cpu_ns = relay.join().expect("the relay ends with its sockets")?;
+    Ok((Latency::of(&latencies), cpu_ns / latencies.len().max(1)))
 }
 
 /// A client's socket, and the relay's end of it.
@@ -66,7 +82,6 @@ fn connect(listener: &TcpListener) -> std::io::Result<(TcpStream, TcpStream)> {
     let (relayed, _) = listener.accept()?;
     client.set_nodelay(true)?;
     relayed.set_nodelay(true)?;
-    relayed.set_nonblocking(true)?;
     Ok((client, relayed))
 }
 
@@ -85,9 +100,16 @@ fn hear(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Copies what comes from either to the other, until one ends.
-fn relay([mut one, mut other]: [TcpStream; 2]) -> std::io::Result<()> {
-    on_core(RELAY_CORE);
+/// Copies what comes from either to the other, until one ends. Gives its CPU time, ns.
+fn relay([mut one, mut other]: [TcpStream; 2], way: Way) -> std::io::Result<u64> {
+    on_core(if way == Way::Together {
+        CLIENT_CORE
+    } else {
+        RELAY_CORE
+    });
+    // They take turns: who sleeps for one misses nothing of the other.
+    one.set_nonblocking(way != Way::Together)?;
+    other.set_nonblocking(way != Way::Together)?;
     let mut bytes = [0; 4096];
     let mut copy = |from: &mut TcpStream, to: &mut TcpStream| match from.read(&mut bytes) {
         Ok(0) => Ok(false),
@@ -96,7 +118,8 @@ fn relay([mut one, mut other]: [TcpStream; 2]) -> std::io::Result<()> {
         Err(error) => Err(error),
     };
     while copy(&mut one, &mut other)? && copy(&mut other, &mut one)? {}
-    Ok(())
+    let cpu = clock_gettime(ClockId::ThreadCPUTime);
+    Ok(cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64)
 }
 
 fn on_core(core: usize) {
