@@ -23,6 +23,7 @@
 //! jwt NAME:               a token, made when the case begins; see below
 //! pending: WHAT           gannet has not got it yet: the cases run against the oracle alone
 //! differs: why            gannet differs on purpose, and its own transcript stands in
+//! differs: stops: why     the same, where the oracle may not come to the end of the case
 //! gannet:                 this block
 //!
 //! open A                  connect and read one thing (INFO); `open A small` has a tiny receive buffer
@@ -147,12 +148,23 @@ pub struct Case {
     pub tally: Vec<String>,
     /// What gannet has yet to get before it can be compared.
     pub pending: Option<String>,
-    /// Why gannet's transcript is another one.
+    /// Why gannet's transcript is another one; begins with [`STOPS`] where the oracle may not come to the end.
     pub differs: Option<String>,
     /// That transcript.
     pub gannet: Option<String>,
     /// What to do, with line numbers.
     pub steps: Vec<(usize, Step)>,
+}
+
+/// What the reason of a case begins with that the oracle may not come to the end of.
+const STOPS: &str = "stops:";
+
+impl Case {
+    /// Whether the oracle may not come to the end of it.
+    pub fn oracle_may_stop(&self) -> bool {
+        let why = self.differs.as_ref();
+        why.is_some_and(|why| why.starts_with(STOPS))
+    }
 }
 
 /// One line of a script. Names are connections.

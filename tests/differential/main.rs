@@ -142,11 +142,9 @@ fn compare(subject: &Subject, program: Option<&Program>) -> Result<(), String> {
     let oracle = subject.oracle.get_or_init(|| {
         // Where its goroutines race, it may take another way than the case goes: then it is asked again.
         let ask = || run::run(case, &oracle_program());
-        // What gannet does otherwise on purpose it need not follow at all.
-        let further = if case.gannet.is_some() {
-            0
-        } else {
-            FURTHER_ANSWERS
+        let further = match case.oracle_may_stop() {
+            true => 0,
+            false => FURTHER_ANSWERS,
         };
         let answer = (0..further).fold(ask(), |answer, _| answer.or_else(|_| ask()));
         if let (Ok(text), Some(_)) = (&answer, std::env::var_os("GANNET_SHOW")) {
@@ -156,8 +154,8 @@ fn compare(subject: &Subject, program: Option<&Program>) -> Result<(), String> {
     });
     let oracle = match (oracle, &case.gannet) {
         // It need not come to the end of what gannet does otherwise on purpose.
-        (Err(_), Some(own)) => own,
-        (Err(e), None) => return Err(format!("the oracle: {e}")),
+        (Err(_), Some(own)) if case.oracle_may_stop() => own,
+        (Err(e), _) => return Err(format!("the oracle: {e}")),
         (Ok(oracle), Some(own)) if oracle == own => {
             return Err("`differs:`, and yet the oracle answers the same".into());
         }
