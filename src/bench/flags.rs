@@ -62,6 +62,7 @@ flags! {
     SIDE_B: "b" "" "COMMAND" "nats-server" "The second server: its program and extra flags";
     ROWS: "rows" "" "PATTERN" "" "Only rows whose key contains one of these words (comma between)";
     PAIRS: "pairs" "" "COUNT" "5" "Times each row is measured on each server, in alternation";
+    NEAR: "near" "" "NS" "0" "Measure only while a cache line takes no longer between the two cores, there and back; 0 takes what comes";
     SECONDS: "seconds" "" "SECONDS" "0.7" "Length of one measurement";
     WARMUP: "warmup" "" "SECONDS" "0.25" "Same work before each measurement, not counted";
     SPIN: "spin" "" "MICROSECONDS" "100" "gannet's --spin in the rows that ask for its edge profile";

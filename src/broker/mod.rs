@@ -26,6 +26,7 @@ pub mod run;
 mod services;
 pub mod shown;
 mod spell;
+mod spelled;
 pub mod subscribe;
 pub mod trace;
 mod traced;
@@ -53,6 +54,7 @@ use matching::MatchCache;
 use outbox::{Chunk, ChunkPool};
 use peer::{Peer, Traffic};
 use shown::Traced;
+use spelled::Spelled;
 use trace::Traces;
 use who::Introductions;
 
@@ -114,6 +116,8 @@ pub struct Broker {
     /// Taken out while an answer is in use.
     cache: Option<Box<MatchCache>>,
     pool: ChunkPool,
+    /// Memory for runs that many get.
+    spread: Spelled,
     seed: u64,
     random: u64,
     now_ms: u64,
@@ -155,6 +159,7 @@ impl Broker {
             sid_hasher: FixedState::with_seed(seed ^ 0x5bd1_e995),
             cache: Some(Box::new(MatchCache::new(seed))),
             pool: ChunkPool::default(),
+            spread: Spelled::default(),
             seed,
             random: seed | 1,
             now_ms: 0,

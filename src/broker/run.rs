@@ -81,6 +81,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Bytes from the first message to the last: about what a delivery of them all takes.
+    #[inline(always)]
+    pub fn span_bytes(&self) -> usize {
+        let last = self.messages[self.messages.len() - 1];
+        (last.end - self.messages[0].tail) as usize
+    }
+
     /// Bytes of headers and payloads of all messages, for the counters.
     #[inline]
     pub fn body_bytes(&self) -> u64 {

@@ -13,9 +13,9 @@ use crate::bench::drive::{Goal, Publisher};
 use crate::bench::load::{Load, PublisherSpec, Running, SubscriberSpec, subscribe};
 use crate::bench::request::{Requester, Responder, histogram, keep_in_flight, record};
 
-/// Bytes due and not yet delivered, over all subscribers: with 1,000 of them, about one read of the server's.
-/// More would only lengthen the phases: what is outstanding at the end is delivered before the clock stops.
-const OUTSTANDING_BYTES_MAX: usize = 64 << 20;
+/// Bytes due and not yet delivered, over all subscribers: with 1,000 of them, some reads of the server's for each. With less
+/// than that a publisher never has as much to say at once as one without any bound.
+const OUTSTANDING_BYTES_MAX: usize = 256 << 20;
 /// The same for one subscriber: far below the 64 MiB at which a server cuts it.
 const OUTSTANDING_BYTES_EACH_MAX: usize = 4 << 20;
 /// `MSG subject sid size` and the line ends.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod chart;
+mod distance;
 mod machine;
 mod measure;
 mod result;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::measure::{Times, measure};
-use self::result::{Comparison, RowResult, SideResult};
+use self::result::{Comparison, RowResult, Sample, SideResult};
 use self::rows::{ROWS, Row};
 use self::server::{Cores, Side};
 use super::flags::{self, Flag, Options};
@@ -30,6 +31,7 @@ pub const COMPARE_FLAGS: &[&Flag] = &[
     &flags::SIDE_B,
     &flags::ROWS,
     &flags::PAIRS,
+    &flags::NEAR,
     &flags::SECONDS,
     &flags::WARMUP,
     &flags::SPIN,
@@ -94,10 +96,16 @@ pub fn chart(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// How often the cores may be found far from each other, in a row's one measurement, before it is given up.
+const FAR_MAX: usize = 1_000;
+/// How long until they are looked at again.
+const FAR_WAIT: Duration = Duration::from_millis(300);
+
 struct Plan {
     a: Side,
     b: Side,
     pairs: usize,
+    near_ns: f64,
     cores: Cores,
     times: Times,
     out: Option<PathBuf>,
@@ -123,6 +131,7 @@ impl Plan {
             a: Side::parse(options.text(&flags::SIDE_A).unwrap_or(&own))?,
             b: Side::parse(options.text(&flags::SIDE_B).unwrap_or_default())?,
             pairs: options.positive(&flags::PAIRS)?,
+            near_ns: options.value(&flags::NEAR)?,
             cores: Cores {
                 server: options.value(&flags::SERVER_CORE)?,
                 generator: options.value(&flags::GENERATOR_CORE)?,
@@ -169,7 +178,7 @@ impl Plan {
             };
             for first in order {
                 let side = if first { &self.a } else { &self.b };
-                match measure(row, side, self.cores, self.times) {
+                match self.measure_near(row, side) {
                     Ok(sample) if first => result.a.push(sample),
                     Ok(sample) => result.b.push(sample),
                     Err(error) => {
@@ -186,10 +195,40 @@ impl Plan {
         }
         result
     }
+
+    /// Measures, and notes how far apart the cores were: the farther of before and after. Where they are to be near, it waits
+    /// until they are, and measures again what they were not near for.
+    fn measure_near(&self, row: &Row, side: &Side) -> Result<Sample, String> {
+        let mut before = distance::measure(self.cores)?;
+        let mut seen = 0;
+        loop {
+            if self.are_near(before) {
+                let sample = measure(row, side, self.cores, self.times)?;
+                let after = distance::measure(self.cores)?;
+                if self.are_near(after) {
+                    let cores_ns = before.zip(after).map(|(a, b)| a.max(b));
+                    return Ok(Sample { cores_ns, ..sample });
+                }
+            }
+            seen += 1;
+            if seen > FAR_MAX {
+                return Err(format!(
+                    "the cores do not come within {} ns of each other",
+                    self.near_ns
+                ));
+            }
+            std::thread::sleep(FAR_WAIT);
+            before = distance::measure(self.cores)?;
+        }
+    }
+
+    fn are_near(&self, distance_ns: Option<f64>) -> bool {
+        self.near_ns == 0.0 || distance_ns.is_none_or(|ns| ns <= self.near_ns)
+    }
 }
 
 fn one_line(result: &RowResult) -> String {
-    let last = |samples: &[result::Sample]| {
+    let last = |samples: &[Sample]| {
         let Some(sample) = samples.last() else {
             return "–".to_owned();
         };
@@ -200,6 +239,7 @@ fn one_line(result: &RowResult) -> String {
                 .latency
                 .map(|latency| format!("p50 {:.1} µs", latency.p50 / 1000.0)),
             sample.bytes.map(|bytes| format!("{bytes:.0} B")),
+            sample.cores_ns.map(|ns| format!("({ns:.0} ns apart)")),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     };
@@ -208,7 +248,7 @@ fn one_line(result: &RowResult) -> String {
         .as_ref()
         .map_or_else(String::new, |failure| format!("  FAILED: {failure}"));
     format!(
-        "{:<22} A {:<36} B {}{failure}",
+        "{:<22} A {:<48} B {}{failure}",
         result.key,
         last(&result.a),
         last(&result.b)

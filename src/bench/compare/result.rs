@@ -45,6 +45,9 @@ pub struct Sample {
     pub bytes: Option<f64>,
     /// Shards, where the server has any.
     pub shards: Option<usize>,
+    /// What a cache line took from the server's core to the generator's and back, ns.
+    #[serde(default)]
+    pub cores_ns: Option<f64>,
 }
 
 impl Sample {

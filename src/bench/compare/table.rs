@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::result::{Comparison, RowResult, Sample, SideResult, Verdict};
 use super::rows::Metric;
-use super::stats::Spread;
+use super::stats::{Spread, spread};
 
 /// The whole comparison as Markdown: work, latency, memory, failures.
 pub fn markdown(comparison: &Comparison) -> String {
@@ -22,6 +22,7 @@ pub fn markdown(comparison: &Comparison) -> String {
         comparison.date,
         comparison.seconds,
     );
+    out.push_str(&distance(comparison));
     section(
         &mut out,
         comparison,
@@ -49,6 +50,20 @@ pub fn markdown(comparison: &Comparison) -> String {
         }
     }
     out
+}
+
+/// How far apart the cores were, in all measurements.
+fn distance(comparison: &Comparison) -> String {
+    let samples = comparison
+        .rows
+        .iter()
+        .flat_map(|row| row.a.iter().chain(&row.b));
+    spread(samples.filter_map(|sample| sample.cores_ns)).map_or_else(String::new, |ns| {
+        format!(
+            "A cache line took {} ns from the server's core to the generator's and back.\n",
+            bracketed(ns)
+        )
+    })
 }
 
 const FITS: &str = "a string takes all";
