@@ -54,9 +54,11 @@ pub fn compile(
     Ok(table)
 }
 
-/// The system's account: the one that is configured, else one of its own unless none is wanted.
+/// The system's account: the one that is configured, else one of its own unless none is wanted, or accounts come from
+/// JWTs.
 fn system_name(config: &Config) -> Option<&str> {
-    let default = (!config.no_system_account).then_some(SYSTEM_NAME);
+    let own = !config.no_system_account && !config.operators.is_operator_mode();
+    let default = own.then_some(SYSTEM_NAME);
     config.configured_system_account().or(default)
 }
 
@@ -316,6 +318,9 @@ mod tests {
         assert_eq!(system(configured), (Some("S".into()), 2));
         let by_name = "no_system_account: true, accounts { $SYS {} }";
         assert_eq!(system(by_name), (Some("$SYS".into()), 2));
+        let key = "OBLJTVG6IGNGJJPSLIZ7FG2LWGSUAK4HIWDYLCUWLNWJHMX2XPZNSBDW";
+        let operators = format!("trusted_keys: {key}, resolver: MEMORY");
+        assert_eq!(system(&operators), (None, 1));
     }
 
     #[test]

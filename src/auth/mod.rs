@@ -205,6 +205,14 @@ impl Authenticator {
         all
     }
 
+    /// The token that a client is judged by: its own, unless the `default_sentinel` stands in for it.
+    pub fn token_of<'a>(&'a self, connect: &'a ConnectOptions) -> &'a str {
+        let jwt = connect.jwt.expose();
+        let operator = self.operator.as_ref();
+        let stand_in = operator.and_then(|operator| operator.trust.stand_in(jwt));
+        stand_in.unwrap_or(jwt)
+    }
+
     /// The account of the callout service, where the configuration names one.
     pub fn callout_account(&self) -> Option<&str> {
         self.callout.as_ref().map(Callout::account)

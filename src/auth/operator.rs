@@ -298,9 +298,7 @@ impl JwtWork {
         if request.client_info.user.is_empty() {
             request.client_info.user = admitted.user.to_string();
         }
-        if let Some(sentinel) = self.operator.trust.sentinel()
-            && UserClaims::decode(&self.jwt).is_err()
-        {
+        if let Some(sentinel) = self.operator.trust.stand_in(&self.jwt) {
             request.connect_opts.jwt = sentinel.to_owned();
         }
         Err(Elsewhere::Callout(CalloutWork {

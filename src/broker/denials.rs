@@ -72,6 +72,25 @@ impl Broker {
         }
     }
 
+    /// Tells an account, and nobody else, that it is full for a client, if there is a system account, as in the oracle.
+    pub fn tell_full(&mut self, conn: ConnId, who: &Who, name: &str, reason: &str) {
+        let account = self.table.system.and_then(|_| self.table.find(name));
+        if let Some(account) = account {
+            let refused = Refused {
+                who,
+                account: name,
+                reason,
+                why: "",
+                concerns: None,
+            };
+            self.tell_one(
+                (account, ACCOUNT_SUBJECT),
+                conn,
+                (&refused, name, reason, None),
+            );
+        }
+    }
+
     fn tell_one(
         &mut self,
         (to, subject): (AccountId, &[u8]),

@@ -75,7 +75,8 @@ impl<'a> Result<'a> {
 }
 
 impl Broker {
-    /// Begins to measure a request, if it is to be measured. `header` is its block of headers.
+    /// Begins to measure a request, if it is to be measured, and there is a system account, as in the oracle. `header` is
+    /// its block of headers.
     pub(super) fn measure(
         &mut self,
         latency: &Arc<Latency>,
@@ -84,6 +85,7 @@ impl Broker {
         share: bool,
         header: &[u8],
     ) -> Option<Box<Measured>> {
+        self.table.system?;
         let by_chance = match latency.sampling {
             Sampling::Percent(percent) => self.random_below(100) < u32::from(percent),
             Sampling::Headers => false,

@@ -261,8 +261,12 @@ impl Client {
         }
         self.seat = broker.account_table(self.conn).take_seat();
         if self.seat.is_none() {
-            if let (true, Some(service)) = (self.by_service, &self.service) {
-                self.tell_unregistered(context, broker, &identity, service);
+            match (&self.service, &identity.token) {
+                (Some(service), _) if self.by_service => {
+                    self.tell_unregistered(context, broker, &identity, service);
+                }
+                (_, Some(_)) => self.tell_full(context, broker, &identity),
+                _ => {}
             }
             return self.too_many(broker, &identity);
         }

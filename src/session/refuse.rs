@@ -32,7 +32,7 @@ impl Client {
             name_tag: token.map_or("", |token| &token.name).into(),
             tags: token.map_or(&[][..], |token| &token.tags).into(),
             server: broker.node_name(),
-            jwt: self.options.jwt.expose().into(),
+            jwt: context.authenticator.token_of(&self.options).into(),
             issuer_key: identity.issuer_key.as_deref().unwrap_or_default().into(),
             rtt_ns: self.heartbeat.round_trip_ns(),
             expires_unix_s: identity.expires.map(Timestamp::as_second),
@@ -140,6 +140,13 @@ impl Client {
             concerns: Some((service, &why)),
         };
         broker.tell_refused(self.conn, &refused);
+    }
+
+    /// Its token is right, but its account is full: that one alone is told.
+    #[cold]
+    pub(super) fn tell_full(&self, context: &Context, broker: &mut Broker, identity: &Identity) {
+        let who = self.who_in_account(context, broker);
+        broker.tell_full(self.conn, &who, &identity.account, REASON.text());
     }
 
     fn turn_away(

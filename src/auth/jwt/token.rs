@@ -129,9 +129,10 @@ fn lenient(last_two: &str, padding: Option<char>) -> Encoding {
     specification.encoding().expect("a base64 alphabet")
 }
 
-/// Whether a text is the public key of this kind.
+/// Whether a text is the public key of this kind. Whether it is a point of the curve that signatures are made with is seen
+/// where it signs; curve keys, which sign nothing, need not be.
 pub(super) fn is_public(kind: &KeyPairType, text: &str) -> bool {
-    KeyPair::from_public_key(text).is_ok_and(|key| key.key_pair_type() == *kind)
+    nkeys::from_public_key(text).is_ok_and(|(prefix, _)| KeyPairType::from(prefix) == *kind)
 }
 
 fn part(text: &str, name: &'static str) -> Result<Vec<u8>, DecodeError> {

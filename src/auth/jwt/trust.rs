@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::account::AccountClaims;
 use super::operator::OperatorClaims;
 use super::token::DecodeError;
+use super::user::UserClaims;
 
 /// Whom a node in operator mode trusts. Immutable; shared by all shards.
 #[derive(Clone, Debug)]
@@ -108,6 +109,11 @@ impl Trust {
     /// The token of clients that bring none.
     pub fn sentinel(&self) -> Option<&str> {
         self.sentinel.as_deref()
+    }
+
+    /// The sentinel, where it stands in for a client that brings this.
+    pub fn stand_in(&self, jwt: &str) -> Option<&str> {
+        self.sentinel().filter(|_| UserClaims::decode(jwt).is_err())
     }
 
     /// The claims in a token that a resolver gave for `account`, if they count now (seconds since 1970).
