@@ -69,6 +69,42 @@ fn every_configuration_loads() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What README says that gannet says, of the configuration that it shows there.
+#[test]
+fn explanations_are_as_shown() {
+    const NAME: &str = "seed.conf";
+    let readme = readme();
+    let fences = fences(&readme);
+    let behind = readme.find(&format!("With this as `{NAME}`:"));
+    let line = 1 + readme[..behind.expect("it is shown")].matches('\n').count();
+    let config = fences.iter().find(|fence| fence.line > line);
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join(NAME), config.expect("a fence").text).expect("written");
+    let mut shown = 0;
+    for fence in &fences {
+        let Some((command, said)) = fence.text.split_once('\n') else {
+            continue;
+        };
+        let Some(words) = command.strip_prefix("$ gannet explain ") else {
+            continue;
+        };
+        if !words.contains(NAME) {
+            continue;
+        }
+        let words = words.split(' ').map(|word| word.trim_matches('\''));
+        let out = Command::new(env!("CARGO_BIN_EXE_gannet"))
+            .current_dir(directory.path())
+            .arg("explain")
+            .args(words)
+            .output()
+            .expect("it runs");
+        let says = String::from_utf8(out.stdout).expect("text");
+        assert_eq!(says.trim_end(), said.trim_end(), "README.md:{}", fence.line);
+        shown += 1;
+    }
+    assert!(shown >= 3, "only {shown}");
+}
+
 /// Shows that the other test can fail.
 #[test]
 fn what_is_wrong_does_not_load() {

@@ -58,7 +58,7 @@ pub struct Connection {
     pub hold_ms: u64,
     /// It is to be closed once its outbox is empty, or at the time given.
     pub closing: Option<(CloseReason, u64)>,
-    /// The time the timers hold for it.
+    /// The time the timers hold for it; `u64::MAX` for none.
     pub timer_ms: u64,
     /// How it stands with TLS; `None` for plain text, today and in future.
     pub secure: Option<Box<Secure>>,
@@ -220,6 +220,13 @@ impl Connections {
     /// The slots in use.
     pub fn ids(&self) -> Vec<ConnId> {
         self.slots.iter().map(|(slot, _)| slot as ConnId).collect()
+    }
+
+    /// When which is to be looked at.
+    pub fn times(&self) -> impl Iterator<Item = (u64, Token)> {
+        let due = self.slots.iter().map(|(slot, one)| (slot, one.timer_ms));
+        due.filter(|(_, due_ms)| *due_ms != u64::MAX)
+            .map(|(slot, due_ms)| (due_ms, self.wires.token(slot as ConnId)))
     }
 
     /// How many connections there are.

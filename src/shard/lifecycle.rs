@@ -154,6 +154,7 @@ impl<R: Ring> Shard<R> {
         }
         self.broker.close(conn);
         let connection = self.connections.remove(conn);
+        self.renew_timers();
         if let Some(chunk) = connection.secure.and_then(|secure| secure.into_chunk()) {
             self.broker.chunk_done(chunk);
         }
@@ -219,6 +220,19 @@ impl<R: Ring> Shard<R> {
         if due_ms < connection.timer_ms {
             connection.timer_ms = due_ms;
             self.timers.add(due_ms, self.connections.wires.token(conn));
+            self.renew_timers();
+        }
+    }
+
+    /// Frees the entries of connections that have gone or have been looked at, where most are of these.
+    fn renew_timers(&mut self) {
+        let Shard {
+            timers,
+            connections,
+            ..
+        } = self;
+        if timers.is_stale(connections.len()) {
+            timers.renew(connections.times());
         }
     }
 

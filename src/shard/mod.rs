@@ -389,6 +389,11 @@ impl<R: Ring> Shard<R> {
         &mut self.ring
     }
 
+    /// What holds between turns, for tests: most of the times that are kept are those of connections that are there.
+    pub fn invariants(&self) {
+        assert!(!self.timers.is_stale(self.connections.len()));
+    }
+
     /// Nothing in the mesh, here or on the way out?
     pub fn mesh_is_idle(&mut self) -> bool {
         self.mesh.is_clear() && !self.mesh.has_arrivals()

@@ -19,8 +19,8 @@ const PART: usize = 250;
 /// Of what else the tests have open.
 const OTHER_DESCRIPTORS: u64 = 2_000;
 
-/// The first two warm up.
-const ROUNDS: usize = 4;
+/// The first three warm up.
+const ROUNDS: usize = 5;
 
 /// An idle connection with a subscription of its own, known to both shards, takes no more.
 const BYTES_EACH_MAX: u64 = 3 << 10;

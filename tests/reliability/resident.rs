@@ -16,7 +16,7 @@ const STILL_READINGS: usize = 60;
 const READINGS_MAX: usize = 400;
 
 /// Rounds that may leave what stays, or room in what the allocator keeps.
-const WARM_UP_ROUNDS: usize = 2;
+const WARM_UP_ROUNDS: usize = 3;
 
 /// What a server holds once it is quiet, round after round. While it is read, nobody may speak to it.
 #[derive(Default)]

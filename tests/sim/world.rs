@@ -508,6 +508,7 @@ impl World {
         let (subs, patterns) = self.model.interest();
         let mut known = 0;
         for (index, thread) in self.threads.iter_mut().enumerate() {
+            thread.shard.invariants();
             let broker = thread.shard.broker();
             known += broker.subscription_count();
             if broker.pattern_count() != patterns {
