@@ -230,7 +230,10 @@ impl Broker {
             peer.dirty = true;
             self.dirty.push(conn);
         }
-        if peer.outbox.pending_bytes() >= self.pending.attention_bytes {
+        let far = peer.outbox.pending_bytes();
+        if far >= self.pending.attention_bytes
+            && (far >= self.pending.bound_bytes || peer.outbox.is_worth_offering(self.dirty.len()))
+        {
             self.attend(conn, origin, out);
         }
     }

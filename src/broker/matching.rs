@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::account::table::{ExportId, Latency, ServiceHop, THRESHOLD_MS_DEFAULT};
 use crate::account::{AccountId, Space};
+use crate::subject;
 
 use super::effect::{ConnId, Outlet};
 use super::interest::SubId;
@@ -344,7 +345,7 @@ impl MatchCache {
             && self.sets[set].slots[way].as_ref().is_some_and(|found| {
                 found.generation == generation
                     && found.space == Some(space)
-                    && found.subject() == subject
+                    && subject::is_same(found.subject(), subject)
             });
         if known {
             return self.sets[set].slots[way].as_deref().expect("known");

@@ -65,7 +65,9 @@ pub struct PendingLimits {
     pub pending_bytes_max: u64,
     /// From here on publishers that feed it are held back; `None` never.
     pub hold_bytes: Option<u64>,
-    /// Below, nothing is to be done after bytes were added: the least of all that bounds them.
+    /// The lesser of the two: from here on somebody is held back or cut.
+    bound_bytes: u64,
+    /// Below, nothing is to be done after bytes were added.
     attention_bytes: u64,
 }
 
@@ -79,6 +81,7 @@ impl PendingLimits {
         PendingLimits {
             pending_bytes_max,
             hold_bytes,
+            bound_bytes: least,
             attention_bytes: least.min(outbox::EAGER_BYTES),
         }
     }

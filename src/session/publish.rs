@@ -112,7 +112,7 @@ impl Client {
             let rest = &input[at..];
             let line = if rest
                 .get(..text.len())
-                .is_some_and(|line| is_same_line(line, text))
+                .is_some_and(|line| subject::is_same(line, text))
             {
                 *first
             } else {
@@ -394,18 +394,6 @@ fn following(input: &[u8], first: &PublishLine, message: &Message) -> Following 
 #[inline(never)]
 fn is_same_subject(rest: &[u8], subject: &[u8]) -> bool {
     parser::publish_fast(rest).is_some_and(|line| line.subject_of(rest) == subject)
-}
-
-/// Whether two control lines of one length are the same; those of usual length without a call.
-#[inline(always)]
-fn is_same_line(a: &[u8], b: &[u8]) -> bool {
-    match a.len() {
-        8..16 => a.first_chunk::<8>() == b.first_chunk() && line_ending(a) == line_ending(b),
-        16..=32 => {
-            a.first_chunk::<16>() == b.first_chunk() && a.last_chunk::<16>() == b.last_chunk()
-        }
-        _ => a == b,
-    }
 }
 
 /// The last eight bytes of a control line: they tell most different ones apart at the cost of one comparison.

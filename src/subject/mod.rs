@@ -41,5 +41,5 @@ pub use pattern::{
     has_wildcard, intersection, is_pattern, is_subscribable, is_subset, overlaps, pattern_matches,
 };
 pub use set::{PatternId, PatternSet};
-pub use subject::{has_empty_token, is_literal, token_count, tokens};
+pub use subject::{has_empty_token, is_literal, is_same, token_count, tokens};
 pub use transform::{Preimage, Transform, TransformError, TransformErrorKind, number_wildcards};

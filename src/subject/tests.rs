@@ -512,3 +512,17 @@ fn subset_and_overlap_agree_with_brute_force() {
         }
     }
 }
+
+#[test]
+fn the_same_whatever_the_length() {
+    for len in 0..70 {
+        let text: Vec<u8> = (0..len).map(|n| n as u8).collect();
+        assert!(is_same(&text, &text.clone()));
+        assert!(!is_same(&text, &text[..len.saturating_sub(1)]) || len == 0);
+        for at in 0..len {
+            let mut other = text.clone();
+            other[at] ^= 1;
+            assert!(!is_same(&text, &other), "{len} bytes, differing at {at}");
+        }
+    }
+}
