@@ -1,7 +1,7 @@
 //! Storms of logins: many clients come at once, and what those feel who are there already. gannet against nats-server, in
 //! turns. Owns the table; how a storm is made is in [`storm`], what its clients have to show in [`material`].
 //!
-//! `cargo bench --bench storms -- [--pairs N] [--logins N] [--only jwt|accounts|bcrypt|tls] [--gannet PATH] [--oracle PATH]`; prints
+//! `cargo bench --bench storms -- [--pairs N] [--logins N] [--only jwt|accounts|tls|callout|bcrypt] [--gannet PATH] [--oracle PATH]`; prints
 //! Markdown. Uses 127.0.0.1 and ports of the kernel's choice. The clients of the storm yield to everybody (nice 19), who
 //! measures to nobody (`chrt --fifo`, if it may).
 
@@ -16,20 +16,16 @@ mod ping;
 #[allow(dead_code, reason = "the differential tests use more of it")]
 mod pki;
 mod server;
+mod service;
 mod storm;
 #[path = "../../tests/differential/token.rs"]
 mod token;
-
-use std::time::Duration;
 
 use gannet::bench::{Latency, spread};
 
 use material::{KINDS, Kind, Material};
 use ping::Pinger;
 use server::Server;
-
-/// How long it is calm before each storm.
-const CALM: Duration = Duration::from_secs(2);
 
 struct Options {
     pairs: usize,
@@ -57,11 +53,13 @@ fn main() -> Result<(), String> {
         "| storm | server | all in after s | before: p50 µs | p99 | during: p50 µs | p99 | max | s B/A | p99 B/A |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
+    let mut tails = String::new();
     for kind in KINDS {
         if options.only.as_ref().is_none_or(|only| only == kind.name()) {
-            compare(&options, *kind)?;
+            tails += &compare(&options, *kind)?;
         }
     }
+    println!("\n| storm | server | before: p99.9 µs | during: p99.9 |\n|---|---|---|---|\n{tails}");
     Ok(())
 }
 
@@ -90,7 +88,8 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
-fn compare(options: &Options, kind: Kind) -> Result<(), String> {
+/// Gives the rows of the second table.
+fn compare(options: &Options, kind: Kind) -> Result<String, String> {
     let material = Material::new(kind, options.logins)?;
     let programs = [&options.gannet, &options.oracle];
     let mut samples = [Vec::new(), Vec::new()];
@@ -109,13 +108,31 @@ fn compare(options: &Options, kind: Kind) -> Result<(), String> {
         }
     }
     print_rows(kind, &samples);
-    Ok(())
+    Ok(tails(kind, &samples))
+}
+
+fn tails(kind: Kind, samples: &[Vec<Sample>; 2]) -> String {
+    let rows = ["gannet", "nats-server"].into_iter().zip(samples);
+    rows.map(|(name, samples)| {
+        let median = |figure: fn(&Sample) -> f64| {
+            spread(samples.iter().map(figure)).map_or(f64::NAN, |spread| spread.median / 1000.0)
+        };
+        let (before, during) = (median(|s| s.before.p999), median(|s| s.during.p999));
+        format!(
+            "| {} | {name} | {before:.0} | {during:.0} |\n",
+            kind.title()
+        )
+    })
+    .collect()
 }
 
 fn measure(program: &str, material: &Material, logins: usize) -> Result<Sample, String> {
     let server = Server::start(program, material)?;
+    if material.kind() == Kind::Callout {
+        service::start(&server, material)?;
+    }
     let pinger = Pinger::start(&server, material)?;
-    std::thread::sleep(CALM);
+    std::thread::sleep(material.calm());
     let before = pinger.turn();
     let seconds = storm::run(&server, material, logins)?;
     let during = pinger.turn();

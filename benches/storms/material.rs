@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use rustls::pki_types::CertificateDer;
@@ -25,10 +26,18 @@ pub enum Kind {
     Bcrypt,
     /// In TLS 1.3, without anything to show.
     Tls,
+    /// By a password that a callout service is asked about, which takes its time; 500 a second.
+    Callout,
 }
 
 /// All of them.
-pub const KINDS: &[Kind] = &[Kind::Jwt, Kind::Accounts, Kind::Tls, Kind::Bcrypt];
+pub const KINDS: &[Kind] = &[
+    Kind::Jwt,
+    Kind::Accounts,
+    Kind::Tls,
+    Kind::Callout,
+    Kind::Bcrypt,
+];
 
 impl Kind {
     /// What the command line calls it.
@@ -38,6 +47,7 @@ impl Kind {
             Kind::Accounts => "accounts",
             Kind::Bcrypt => "bcrypt",
             Kind::Tls => "tls",
+            Kind::Callout => "callout",
         }
     }
 
@@ -48,6 +58,7 @@ impl Kind {
             Kind::Accounts => "JWT and signed nonce, each in an account of its own",
             Kind::Bcrypt => "bcrypt, cost 11",
             Kind::Tls => "TLS 1.3",
+            Kind::Callout => "auth callout, 500 a second, answers after 1 s",
         }
     }
 }
@@ -59,6 +70,8 @@ pub enum Part {
     Storm(usize),
     /// Who is there already: by a plain password or JWT, without TLS.
     Calm,
+    /// The callout service.
+    Service,
 }
 
 /// Keys and configuration of one kind.
@@ -107,6 +120,9 @@ impl Material {
                     "authorization {{ timeout: {TIMEOUT_S}, users: [ {{user: calm, password: calm}}, {{user: storm, password: \"{hash}\"}} ] }}\n"
                 )
             }
+            Kind::Callout => keys.text(&format!(
+                "accounts {{ AUTH {{ users: [ {{user: service, password: service}} ] }}, APP {{ users: [ {{user: calm, password: calm}} ] }} }}\nauthorization {{ timeout: {TIMEOUT_S}, auth_callout {{ issuer: $pub(A.issuer), account: AUTH, auth_users: [service, calm] }} }}\n"
+            ))?,
             Kind::Tls => format!(
                 "tls {{ cert_file: \"server.pem\", key_file: \"server.key\", timeout: {TIMEOUT_S} }}\nallow_non_tls: true\n"
             ),
@@ -118,6 +134,27 @@ impl Material {
             own,
             tls: Arc::new(tls()?),
         })
+    }
+
+    /// How they log in.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How long it is calm before the storm.
+    pub fn calm(&self) -> Duration {
+        match self.kind {
+            Kind::Callout => Duration::from_secs(10),
+            _ => Duration::from_secs(2),
+        }
+    }
+
+    /// The time between two logins.
+    pub fn between(&self) -> Duration {
+        match self.kind {
+            Kind::Callout => Duration::from_millis(2),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Writes the configuration and what it names. Gives its path.
@@ -144,7 +181,7 @@ impl Material {
 
     /// The TLS that this one speaks, if any.
     pub fn tls(&self, part: Part) -> Option<Arc<ClientConfig>> {
-        (self.kind == Kind::Tls && part != Part::Calm).then(|| Arc::clone(&self.tls))
+        (self.kind == Kind::Tls && matches!(part, Part::Storm(_))).then(|| Arc::clone(&self.tls))
     }
 
     /// CONNECT, with what there is to show for a nonce.
@@ -154,8 +191,15 @@ impl Material {
                 signed(&self.own[number].0, &user(number), nonce)?
             }
             (Kind::Jwt | Kind::Accounts, _) => signed(&self.jwt, "U.alice", nonce)?,
+            (Kind::Callout, Part::Storm(number)) => {
+                format!(",\"user\":\"storm{number}\",\"pass\":\"storm\"")
+            }
+            (Kind::Callout, Part::Service) => {
+                ",\"user\":\"service\",\"pass\":\"service\"".to_owned()
+            }
+            (Kind::Callout, Part::Calm) => ",\"user\":\"calm\",\"pass\":\"calm\"".to_owned(),
             (Kind::Bcrypt, Part::Storm(_)) => ",\"user\":\"storm\",\"pass\":\"storm\"".to_owned(),
-            (Kind::Bcrypt, Part::Calm) => ",\"user\":\"calm\",\"pass\":\"calm\"".to_owned(),
+            (Kind::Bcrypt, _) => ",\"user\":\"calm\",\"pass\":\"calm\"".to_owned(),
             (Kind::Tls, _) => String::new(),
         };
         Ok(format!(

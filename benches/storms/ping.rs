@@ -11,7 +11,7 @@ use gannet::bench::{histogram, record};
 use hdrhistogram::Histogram;
 use rustix::thread::gettid;
 
-use crate::material::Material;
+use crate::material::{Material, Part};
 use crate::server::Server;
 use crate::storm::{Client, raise_limit};
 
@@ -29,7 +29,7 @@ impl Pinger {
     /// Connects and begins.
     pub fn start(server: &Server, material: &Material) -> Result<Pinger, String> {
         raise_limit();
-        let open = || Client::open(server.port, material);
+        let open = || Client::open(server.port, material, Part::Calm);
         let (mut responder, mut requester) = (open()?, open()?);
         for (client, subscribe) in [
             (&mut responder, "SUB ping 1\r\nPING\r\n"),

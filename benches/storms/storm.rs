@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use rustls::ClientConnection;
 
@@ -43,22 +43,37 @@ pub fn run(server: &Server, material: &Material, logins: usize) -> Result<f64, S
     })
 }
 
-/// Connects the clients of these numbers, and keeps all of them going until each is in.
-fn log_in(port: u16, material: &Material, logins: Range<usize>) -> Result<(), String> {
+/// Connects the clients of these numbers, each when its time has come, and keeps all of them going until each is in.
+fn log_in(port: u16, material: &Material, mut logins: Range<usize>) -> Result<(), String> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| e.to_string())?;
+    let start = Instant::now();
+    let between = material.between() * THREADS as u32;
     let mut clients = Vec::new();
     let mut waiting = logins.len();
-    for (at, number) in logins.enumerate() {
-        let client = Attempt::new(port, number)?;
-        let data = epoll::EventData::new_u64(at as u64);
-        epoll::add(&epoll, &client.stream, data, epoll::EventFlags::IN)
-            .map_err(|e| e.to_string())?;
-        clients.push(client);
-    }
     let mut events = Vec::with_capacity(EVENTS);
     while waiting > 0 {
+        let mut patience = None;
+        while !logins.is_empty() {
+            let due = between * clients.len() as u32;
+            let left = due.saturating_sub(start.elapsed());
+            if !left.is_zero() {
+                patience = Some(left);
+                break;
+            }
+            let number = logins.next().expect("not empty");
+            let client = Attempt::new(port, number)?;
+            let data = epoll::EventData::new_u64(clients.len() as u64);
+            epoll::add(&epoll, &client.stream, data, epoll::EventFlags::IN)
+                .map_err(|e| e.to_string())?;
+            clients.push(client);
+        }
+        let patience = patience.map(|left| Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: left.subsec_nanos().into(),
+        });
         events.clear();
-        epoll::wait(&epoll, spare_capacity(&mut events), None).map_err(|e| e.to_string())?;
+        epoll::wait(&epoll, spare_capacity(&mut events), patience.as_ref())
+            .map_err(|e| e.to_string())?;
         for event in &events {
             let client = &mut clients[event.data.u64() as usize];
             waiting -= usize::from(client.go_on(material)?);
@@ -201,7 +216,7 @@ pub struct Client {
 
 impl Client {
     /// Connects and waits for the PONG that says that it is in.
-    pub fn open(port: u16, material: &Material) -> Result<Client, String> {
+    pub fn open(port: u16, material: &Material, part: Part) -> Result<Client, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
         let mut client = Client {
@@ -210,7 +225,7 @@ impl Client {
         let mut info = String::new();
         let read = client.stream.read_line(&mut info);
         read.map_err(|e| e.to_string())?;
-        let connect = material.connect(Part::Calm, nonce(&info))?;
+        let connect = material.connect(part, nonce(&info))?;
         client.send(format!("{connect}PING\r\n").as_bytes())?;
         client.until("PONG")?;
         Ok(client)
@@ -222,16 +237,34 @@ impl Client {
         sent.map_err(|e| e.to_string())
     }
 
+    /// Another way to send.
+    pub fn writer(&self) -> Result<TcpStream, String> {
+        self.stream.get_ref().try_clone().map_err(|e| e.to_string())
+    }
+
+    /// Reads a line.
+    pub fn line(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => Err("the server closed a connection".to_owned()),
+            Ok(_) => Ok(line),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// Reads the payload behind a line.
+    pub fn payload(&mut self, len: usize) -> Result<Vec<u8>, String> {
+        let mut payload = vec![0; len + 2];
+        let read = self.stream.read_exact(&mut payload);
+        read.map_err(|e| e.to_string())?;
+        payload.truncate(len);
+        Ok(payload)
+    }
+
     /// Reads up to a line that begins so. Answers PINGs.
     pub fn until(&mut self, beginning: &str) -> Result<(), String> {
-        let mut line = String::new();
         loop {
-            line.clear();
-            let read = self.stream.read_line(&mut line);
-            if read.map_err(|e| e.to_string())? == 0 {
-                return Err("the server closed a connection".to_owned());
-            }
-            match line.trim_end() {
+            match self.line()?.trim_end() {
                 line if line.starts_with(beginning) => return Ok(()),
                 "PING" => self.send(b"PONG\r\n")?,
                 line if line.starts_with("-ERR") => return Err(line.to_owned()),

@@ -11,7 +11,7 @@ use crate::broker::effect::{CloseReason, ConnId};
 use crate::broker::outbox::{CHUNK_BYTES, Chunk};
 use crate::config::tls::HandshakeFirst;
 use crate::session::secure::TlsPort;
-use crate::transport::tls::{self, Codec, Fault, Handshake, Secured, Step};
+use crate::transport::tls::{self, Codec, Fault, Handshake, Said, Secured, Step};
 
 use super::connections::Parked;
 use super::ring::{Ring, Token};
@@ -55,7 +55,7 @@ enum Stage {
     /// Done.
     Open(Box<Codec>),
     /// Only the alert is left to be sent.
-    Failed(Box<Codec>),
+    Failed(Said),
 }
 
 /// What the first bytes will decide.
@@ -121,12 +121,15 @@ impl Secure {
         self.sealed_for
     }
 
-    fn codec(&mut self) -> Option<&mut Codec> {
-        match &mut self.stage {
-            Stage::Waiting(_) | Stage::Away => None,
-            Stage::Handshaking(handshake) => Some(handshake.codec()),
-            Stage::Open(codec) | Stage::Failed(codec) => Some(codec),
-        }
+    /// What TLS has to say of itself.
+    fn said(&mut self) -> Option<&mut Said> {
+        let said = match &mut self.stage {
+            Stage::Waiting(_) | Stage::Away => return None,
+            Stage::Handshaking(handshake) => handshake.said(),
+            Stage::Open(codec) => codec.said(),
+            Stage::Failed(said) => said,
+        };
+        (!said.is_empty()).then_some(said)
     }
 }
 
@@ -338,8 +341,8 @@ impl<R: Ring> Shard<R> {
                 secure.stage = Stage::Handshaking(handshake);
                 self.send_next(conn);
             }
-            Step::Failed(codec, fault) => {
-                secure.stage = Stage::Failed(codec);
+            Step::Failed(said, fault) => {
+                secure.stage = Stage::Failed(said);
                 log::error!(
                     "{} - TLS handshake error: {fault}",
                     connection.client.label()
@@ -401,12 +404,12 @@ impl<R: Ring> Shard<R> {
         };
         let opened = codec.open(bytes, &mut self.scratch);
         secure.ended = matches!(opened, Ok(true));
-        let (ended, says) = (secure.ended, codec.has_ready());
-        if !self.scratch.plain.is_empty() {
+        let (ended, says) = (secure.ended, !codec.said().is_empty());
+        if !self.scratch.plain().is_empty() {
             let token = self.connections.wires.token(conn);
-            let plain = std::mem::take(&mut self.scratch.plain);
-            self.received_plain(conn, &plain);
-            self.scratch.plain = plain;
+            let scratch = std::mem::take(&mut self.scratch);
+            self.received_plain(conn, scratch.plain());
+            self.scratch = scratch;
             if !self.is_listening(token) {
                 return;
             }
@@ -428,13 +431,13 @@ impl<R: Ring> Shard<R> {
         if let Some(secure) = &mut connection.secure {
             let stage = std::mem::replace(&mut secure.stage, Stage::Away);
             if let Stage::Open(codec) = stage {
-                secure.stage = Stage::Failed(codec);
+                secure.stage = Stage::Failed(codec.into_said());
             }
         }
         self.start_close(conn, CloseReason::ClientClosed);
     }
 
-    /// Gives what is to be said to the ring: the plain text before TLS, what rustls says of itself, or the next chunk of
+    /// Gives what is to be said to the ring: the plain text before TLS, what TLS says of itself, or the next chunk of
     /// the outbox in records. Nothing while something is in flight.
     pub(super) fn send_secure(&mut self, conn: ConnId) {
         let now_ms = self.context.now_ms;
@@ -451,15 +454,13 @@ impl<R: Ring> Shard<R> {
             }
             return;
         }
-        let is_open = matches!(secure.stage, Stage::Open(_));
-        let Some(codec) = secure.codec() else {
-            return;
-        };
         let mut records;
-        if codec.has_ready() {
+        if let Some(said) = secure.said() {
             records = self.broker.spare_chunk();
-            records.fill(|out| codec.take_ready(out));
-        } else if is_open && let Some(plain) = self.broker.next_chunk(conn) {
+            records.fill(|out| said.take(out));
+        } else if let Stage::Open(codec) = &mut secure.stage
+            && let Some(plain) = self.broker.next_chunk(conn)
+        {
             records = self.broker.spare_chunk();
             let sealed = seal(codec, &plain, &mut records);
             secure.sealed_for = Some(plain);

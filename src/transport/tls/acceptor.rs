@@ -105,6 +105,8 @@ impl Acceptor {
         };
         let mut config = builder.with_cert_resolver(Arc::new(choice));
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Records are made here once the handshake is done.
+        config.enable_secret_extraction = true;
         config.send_tls13_tickets = 1;
         config.ignore_client_order = true;
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(other)?;

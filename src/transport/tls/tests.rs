@@ -1,17 +1,19 @@
 //! A client of rustls against the codec, without sockets: bytes go over in pieces of any size.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, SupportedProtocolVersion};
+use rustls::{ContentType, RootCertStore, SupportedProtocolVersion};
 
 use super::acceptor::{Options, Pair, Problem, certificates};
+use super::certificate::PeerCertificate;
 use super::pki::identities;
 use super::*;
 
@@ -72,10 +74,18 @@ fn client_config(
     certificate: Option<&str>,
     version: &'static SupportedProtocolVersion,
 ) -> Arc<ClientConfig> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    client_config_of(provider, certificate, version)
+}
+
+fn client_config_of(
+    provider: CryptoProvider,
+    certificate: Option<&str>,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(der("ca")).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_details(provider, Clock::at(NOW_S))
+    let builder = ClientConfig::builder_with_details(Arc::new(provider), Clock::at(NOW_S))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots);
@@ -133,10 +143,10 @@ fn hears(client: &mut ClientConnection, mut bytes: &[u8]) -> Result<Vec<u8>, rus
     Ok(plain)
 }
 
-fn ready(codec: &mut Codec) -> Vec<u8> {
+fn all(said: &mut Said) -> Vec<u8> {
     let mut out = vec![0; 64 * 1024];
-    let len = codec.take_ready(&mut out);
-    assert!(!codec.has_ready());
+    let len = said.take(&mut out);
+    assert!(said.is_empty());
     out.truncate(len);
     out
 }
@@ -158,15 +168,15 @@ fn shake(
                 Step::More(next) => handshake = next,
                 Step::Failed(_, fault) => return Err(fault),
                 Step::Done(mut secured) => {
-                    let said = ready(&mut secured.codec);
+                    let said = all(secured.codec.said());
                     assert_eq!(hears(client, &said), Ok(Vec::new()));
                     let mut scratch = Scratch::default();
                     secured.codec.open(rest, &mut scratch).unwrap();
-                    secured.plain.extend_from_slice(&scratch.plain);
+                    secured.plain.extend_from_slice(scratch.plain());
                     return Ok(*secured);
                 }
             }
-            let said = ready(handshake.codec());
+            let said = all(handshake.said());
             assert_eq!(hears(client, &said), Ok(Vec::new()));
             bytes = rest;
         }
@@ -184,7 +194,7 @@ fn opened(codec: &mut Codec, mut bytes: &[u8], pieces: &mut Pieces) -> Result<Ve
     while !bytes.is_empty() {
         let (piece, rest) = bytes.split_at(pieces.next(bytes.len()));
         codec.open(piece, &mut scratch)?;
-        plain.extend_from_slice(&scratch.plain);
+        plain.extend_from_slice(scratch.plain());
         bytes = rest;
     }
     Ok(plain)
@@ -195,7 +205,7 @@ fn sealed(codec: &mut Codec, plain: &[u8]) -> Vec<u8> {
     let len = codec.seal(plain, &mut out).unwrap();
     out.truncate(len);
     // What rustls says of itself goes before it.
-    [ready(codec), out].concat()
+    [all(codec.said()), out].concat()
 }
 
 fn version(is_13: bool) -> &'static SupportedProtocolVersion {
@@ -255,7 +265,7 @@ fn what_is_said_at_once_is_not_lost() {
         panic!("more is needed");
     };
     handshake = next;
-    hears(&mut client, &ready(handshake.codec())).unwrap();
+    hears(&mut client, &all(handshake.said())).unwrap();
     let mut bytes = says(&mut client, b"PING\r\n");
     client.send_close_notify();
     bytes.extend(written(&mut client));
@@ -302,6 +312,181 @@ fn keys_are_renewed() {
     }
 }
 
+/// Whoever may come, of each version and suite.
+fn connections() -> Vec<(ClientConnection, Box<Codec>, &'static str)> {
+    let mut all = Vec::new();
+    let every = rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES;
+    for (suite, name) in every
+        .iter()
+        .flat_map(|suite| [(suite, "server"), (suite, "rsa")])
+    {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.cipher_suites = vec![*suite];
+        let mut client = client(&client_config_of(provider, None, suite.version()));
+        let acceptor = try_acceptor(&[pair(name)], false, &[], Clock::at(NOW_S)).unwrap();
+        // Suites of TLS 1.2 are for one kind of key.
+        if let Ok(secured) = shake(&acceptor, &mut client, &mut Pieces::whole()) {
+            all.push((client, secured.codec, suite_name(suite.suite())));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_suite() {
+    let mut names = Vec::new();
+    for (mut client, mut codec, name) in connections() {
+        assert_eq!(codec.agreed().1, name);
+        for len in [1, 100, 16_384, 16_385, 50_000] {
+            let plain = bytes(len);
+            let there = says(&mut client, &plain);
+            let mut pieces = Pieces(vec![3, 70, 16_000], 0);
+            assert!(
+                opened(&mut codec, &there, &mut pieces) == Ok(plain.clone()),
+                "{name} {len}"
+            );
+            let back = sealed(&mut codec, &plain);
+            assert!(hears(&mut client, &back) == Ok(plain), "{name} {len}");
+        }
+        codec.close();
+        assert_eq!(hears(&mut client, &all(codec.said())), Ok(Vec::new()));
+        names.push(name);
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(
+        names.len(),
+        rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES.len()
+    );
+}
+
+#[test]
+fn a_key_is_worn_out() {
+    for (mut client, mut codec, name) in connections() {
+        codec.wears_out_after(6);
+        let mut failed = false;
+        for round in 0..20 {
+            let plain = bytes(1 + round * 4_000);
+            let mut out = vec![0; sealed_bytes_max(plain.len())];
+            let Ok(len) = codec.seal(&plain, &mut out) else {
+                failed = true;
+                break;
+            };
+            let heard = hears(&mut client, &all(codec.said())).unwrap();
+            assert!(heard.is_empty());
+            assert!(
+                hears(&mut client, &out[..len]) == Ok(plain),
+                "{name} {round}"
+            );
+        }
+        assert_eq!(failed, codec.agreed().0 == "1.2", "{name}");
+    }
+}
+
+#[test]
+fn what_may_come_behind_the_handshake() {
+    const ALERT: ContentType = ContentType::Alert;
+    const HANDSHAKE: ContentType = ContentType::Handshake;
+    // Kind, text; whether it is taken in TLS 1.2, and in 1.3.
+    let table: &[(ContentType, &[u8], bool, bool)] = &[
+        (ContentType::ApplicationData, b"", true, true),
+        (ALERT, &[1, 90], true, true),
+        (ALERT, &[1, 100], true, false),
+        (ALERT, &[2, 40], false, false),
+        (ALERT, &[3, 0], false, false),
+        (ALERT, &[1], false, false),
+        (ALERT, &[1, 0], true, true),
+        (HANDSHAKE, &[24, 0, 0, 1, 0], false, true),
+        (HANDSHAKE, &[24, 0, 0, 1, 1], false, true),
+        (HANDSHAKE, &[24, 0, 0, 1, 2], false, false),
+        (HANDSHAKE, &[24, 0, 0], false, false),
+        (HANDSHAKE, &[1, 0, 0, 0], false, false),
+        (ContentType::ChangeCipherSpec, &[1], false, false),
+        (ContentType::from(99), b"x", false, false),
+    ];
+    for (kind, text, in_12, in_13) in table {
+        for (_, mut codec, name) in connections() {
+            let record = codec.forge(*kind, text);
+            let taken = codec.open(&record, &mut Scratch::default());
+            let expected = if codec.agreed().0 == "1.3" {
+                in_13
+            } else {
+                in_12
+            };
+            assert_eq!(
+                taken.is_ok(),
+                *expected,
+                "{name} {kind:?} {text:?}: {taken:?}"
+            );
+            let ends = (*kind, *text) == (ALERT, &[1, 0]);
+            assert!(
+                taken.is_err() || taken == Ok(ends),
+                "{name} {kind:?} {text:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn records_that_bring_nothing_come_to_an_end() {
+    for (_, mut codec, name) in connections() {
+        let mut scratch = Scratch::default();
+        let mut taken = 0;
+        let refused = loop {
+            let record = codec.forge(ContentType::ApplicationData, b"");
+            match codec.open(&record, &mut scratch) {
+                Ok(_) => taken += 1,
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!(taken, 32, "{name}: {refused}");
+    }
+}
+
+#[test]
+fn headers_that_are_none() {
+    let table: &[(&[u8], &str)] = &[
+        (&[23, 3, 3, 0xff, 0xff], "peer sent excess record size"),
+        (
+            &[23, 2, 0, 0, 1],
+            "received corrupt message of type UnknownProtocolVersion",
+        ),
+        (
+            &[23, 3, 3, 0, 0],
+            "received corrupt message of type InvalidEmptyPayload",
+        ),
+        (&[23, 3, 3, 0, 1, 0], "cannot decrypt peer's message"),
+    ];
+    for (record, expected) in table {
+        for (mut client, mut codec, name) in connections() {
+            let there = says(&mut client, b"before");
+            let there = [&there, *record].concat();
+            let mut scratch = Scratch::default();
+            let fault = codec.open(&there, &mut scratch).unwrap_err();
+            assert_eq!(scratch.plain(), b"before", "{name}");
+            assert_eq!(fault.to_string(), *expected, "{name}");
+            assert!(hears(&mut client, &all(codec.said())).is_err(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn new_keys_are_asked_for_again_and_again() {
+    let mut client = client(&client_config(None, &TLS13));
+    let mut codec = shake(&acceptor(false), &mut client, &mut Pieces::whole())
+        .unwrap()
+        .codec;
+    let mut scratch = Scratch::default();
+    for _ in 0..20 {
+        client.refresh_traffic_keys().unwrap();
+    }
+    codec.open(&written(&mut client), &mut scratch).unwrap();
+    // Nothing piles up: they are made with the next record.
+    assert!(codec.said().is_empty());
+    let back = sealed(&mut codec, b"back");
+    assert_eq!(hears(&mut client, &back), Ok(b"back".to_vec()));
+}
+
 #[test]
 fn either_side_ends() {
     for is_13 in [true, false] {
@@ -317,7 +502,7 @@ fn either_side_ends() {
         let last = sealed(&mut codec, b"last");
         assert_eq!(hears(&mut first, &last), Ok(b"last".to_vec()));
         codec.close();
-        let alert = ready(&mut codec);
+        let alert = all(codec.said());
         assert_eq!(hears(&mut first, &alert), Ok(Vec::new()));
         let mut end = [0; 1];
         assert_eq!(
@@ -337,7 +522,7 @@ fn records_that_nobody_made() {
     *record.last_mut().unwrap() ^= 1;
     let fault = codec.open(&record, &mut Scratch::default()).unwrap_err();
     assert_eq!(fault, Fault::Tls(rustls::Error::DecryptError));
-    let alert = ready(&mut codec);
+    let alert = all(codec.said());
     assert!(matches!(
         hears(&mut client, &alert),
         Err(rustls::Error::AlertReceived(_))
