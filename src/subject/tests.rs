@@ -515,7 +515,7 @@ fn subset_and_overlap_agree_with_brute_force() {
 
 #[test]
 fn the_same_whatever_the_length() {
-    for len in 0..70 {
+    for len in 0..70usize {
         let text: Vec<u8> = (0..len).map(|n| n as u8).collect();
         assert!(is_same(&text, &text.clone()));
         assert!(!is_same(&text, &text[..len.saturating_sub(1)]) || len == 0);
