@@ -19,6 +19,11 @@ const RELOADS: usize = 20;
 
 /// By so much a round may leave more resident memory than those that warm up: three of its reloads that leave the tables of a
 /// configuration are more.
+///
+/// What rises over the first rounds is no reload's. By an allocator that counts, over thirty rounds, 20.6 to 21.0 MB are in use
+/// after each, on io_uring as on epoll, and after the last no more than after the tenth. What stays of a round is what shards
+/// remember of subjects, in a bounded number of slots: a round with more requests than any before fills more of them. Resident
+/// is twice as much, and rises by megabytes at a time: that is how the allocator keeps its pages.
 const GROWTH_BYTES_MAX: u64 = 8 << 20;
 
 /// Accounts that only make tables large.
