@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::cli::Flags;
 use crate::config::Config;
 use crate::config::diff::{ReloadPlan, diff};
-use crate::shard::{Job, Node, Snapshot, Surplus, ToShard};
+use crate::shard::{Job, Node, Snapshot, Surplus, ToShard, memory};
 
 use super::accounts::{self, Accounts};
 use super::boot;
@@ -58,7 +58,8 @@ struct Change {
 }
 
 impl Reloader {
-    /// Reloads; the log tells the outcome in the oracle's words.
+    /// Reloads; the log tells the outcome in the oracle's words. What was read and what was in force before goes back to the
+    /// system: this thread may have nothing to do for days, and does not come to it by itself.
     pub fn reload(&mut self) {
         match self.prepare() {
             Ok(change) => self.apply(change),
@@ -67,6 +68,7 @@ impl Reloader {
                 log::error!("Failed to reload server configuration: {problems}");
             }
         }
+        memory::give_back();
     }
 
     /// Something about accounts has come.
