@@ -12,7 +12,8 @@
 //! 4. [`broker::publish`]: mapping, permission, match, delivery here, forwarding there, other accounts, no-responders.
 //!    The match asks [`account::table`] who sees the subject as a stream and which service takes it;
 //!    `broker::services` makes the requests and takes the answers back.
-//! 5. [`broker::deliver`]: targets and queue groups; [`broker::outbox`]: bytes waiting for one connection.
+//! 5. [`broker::deliver`]: targets and queue groups; [`broker::outbox`]: bytes waiting for one connection; `broker::spelled`:
+//!    a long run to many, which waits nowhere.
 //! 6. [`broker::forward`]: the same from and to other shards; [`shard::mesh`]: the queues between them.
 //!
 //! Beside that line: [`subject`] (patterns and the set of them), [`broker::interest`] (who wants which pattern),
