@@ -224,12 +224,30 @@ impl Outbox {
 
     /// Offers everything that waits to `send`, which returns how many bytes it took.
     pub fn offer(&mut self, pool: &mut ChunkPool, send: impl FnOnce(&[IoSlice<'_>]) -> usize) {
+        self.offer_with(pool, &[], send);
+    }
+
+    /// The same with these bytes behind it; appends what is left of them.
+    fn offer_with(
+        &mut self,
+        pool: &mut ChunkPool,
+        bytes: &[u8],
+        send: impl FnOnce(&[IoSlice<'_>]) -> usize,
+    ) {
+        let waiting = self.pending_bytes as usize;
         let chunks = self.full.iter().chain(&self.tail);
-        let parts: SmallVec<[IoSlice<'_>; 8]> =
+        let mut parts: SmallVec<[IoSlice<'_>; 8]> =
             chunks.map(|chunk| IoSlice::new(chunk.unsent())).collect();
+        if !bytes.is_empty() {
+            parts.push(IoSlice::new(bytes));
+        }
         let taken = send(&parts);
         drop(parts);
-        self.take_off(pool, taken);
+        self.take_off(pool, taken.min(waiting));
+        let rest = &bytes[taken.saturating_sub(waiting)..];
+        if !rest.is_empty() {
+            self.push(pool, rest);
+        }
         self.blocked = self.pending_bytes > 0;
     }
 
@@ -381,22 +399,10 @@ impl Outbox {
         bytes: &[u8],
         send: impl FnOnce(&[IoSlice<'_>]) -> usize,
     ) {
-        if !self.may_offer() {
-            return self.push(pool, bytes);
+        match self.may_offer() {
+            true => self.offer_with(pool, bytes, send),
+            false => self.push(pool, bytes),
         }
-        let waiting = self.pending_bytes as usize;
-        let chunks = self.full.iter().chain(&self.tail);
-        let mut parts: SmallVec<[IoSlice<'_>; 8]> =
-            chunks.map(|chunk| IoSlice::new(chunk.unsent())).collect();
-        parts.push(IoSlice::new(bytes));
-        let taken = send(&parts);
-        drop(parts);
-        self.take_off(pool, taken.min(waiting));
-        let rest = &bytes[taken.saturating_sub(waiting)..];
-        if !rest.is_empty() {
-            self.push(pool, rest);
-        }
-        self.blocked = self.pending_bytes > 0;
     }
 
     /// Appends bytes over as many chunks as it takes. Does not count them.
