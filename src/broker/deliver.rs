@@ -12,10 +12,20 @@ use super::run::{Message, Run};
 /// that comes with it, cost less than the copy (measured: `perf/`).
 const LARGE_BYTES: usize = 48 * 1024;
 
+/// So do payloads of a quarter of it where so many bytes of them go out together (measured: `perf/`, `1to1-16384`).
+const LARGE_RUN_BYTES: usize = 96 * 1024;
+
 /// A run of so many bytes is sent as it comes, without a copy for each subscriber, where all of them together get as much
 /// as is sent in the middle of a turn anyway. With half of it the readers are woken too often, with twice as much the output
 /// of a thousand leaves the cache before it is sent (measured: `perf/`, `1to1000-128`).
 const SPREAD_BYTES_MIN: usize = 16 * 1024;
+
+/// Whether a run is better sent from where it is than copied.
+#[inline(always)]
+fn is_large(run: &Run<'_>) -> bool {
+    let body = run.messages[0].body_len();
+    body >= LARGE_BYTES / 4 && (body >= LARGE_BYTES || run.span_bytes() >= LARGE_RUN_BYTES)
+}
 
 impl Broker {
     /// Delivers a run to everybody on this shard and to one member of each queue group, wherever it is.
@@ -127,7 +137,7 @@ impl Broker {
             return self.deliver_carefully(found, target, run, origin, out);
         }
         let prefix = found.prefix(target, run.headers);
-        if run.messages[0].body_len() >= LARGE_BYTES {
+        if is_large(run) {
             let send = |parts: &[IoSlice<'_>]| out.send_now(target.conn, parts);
             peer.outbox.push_large(&mut self.pool, prefix, run, send);
         } else {

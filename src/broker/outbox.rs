@@ -332,7 +332,7 @@ impl Outbox {
         if !self.may_offer() || !whole {
             return self.push_messages(pool, prefix, run);
         }
-        let mut parts: SmallVec<[IoSlice<'_>; 12]> = SmallVec::new();
+        let mut parts: SmallVec<[IoSlice<'_>; 2 * LARGE_MESSAGES_MAX + 1]> = SmallVec::new();
         parts.extend(self.tail.iter().map(|tail| IoSlice::new(tail.unsent())));
         for message in run.messages {
             parts.push(IoSlice::new(&prefix.bytes[..prefix.len]));

@@ -5,7 +5,7 @@ use super::outbox::Prefix;
 use super::run::Run;
 
 /// Memory that is kept between runs: what one piece of input becomes, with longer subjects than it had.
-const KEPT_BYTES: usize = 256 * 1024;
+const KEPT_BYTES: usize = 1024 * 1024;
 
 /// The deliveries of a run to one subscription after another.
 ///

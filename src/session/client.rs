@@ -107,6 +107,9 @@ pub(super) enum Taken {
     Last(usize, Flow),
 }
 
+/// What a session that is held back takes of its input at a time. The oracle's largest read.
+pub const PIECE_BYTES: usize = 64 * 1024;
+
 /// What a piece of input came to: bytes used, how to go on, and bytes missing of what is left.
 pub(super) struct Progress {
     pub(super) used: usize,
@@ -293,7 +296,7 @@ impl Client {
         self.stashed = true;
     }
 
-    /// Takes some of what was stashed while the session was held back or parked: about one receive buffer, so
+    /// Takes some of what was stashed while the session was held back or parked: at most [`PIECE_BYTES`], so
     /// that a publisher that is held back again and again feeds no more than that at a time.
     pub fn resume(
         &mut self,
@@ -301,7 +304,6 @@ impl Client {
         broker: &mut Broker,
         port: &mut impl Port,
     ) -> Flow {
-        const PIECE_BYTES: usize = 64 * 1024;
         let stashed = std::mem::take(&mut self.rest);
         let piece = &stashed[..stashed.len().min(PIECE_BYTES)];
         let mut progress = self.process(context, broker, port, piece);

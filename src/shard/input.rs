@@ -7,6 +7,7 @@ use crate::broker::effect::{CloseReason, ConnId, Effect, Origin};
 use crate::broker::outbox::Chunk;
 use crate::config::duration;
 use crate::session::Flow;
+use crate::session::client::PIECE_BYTES;
 
 use super::connections::{Parked, Receiving};
 use super::lent::Lent;
@@ -78,6 +79,10 @@ impl<R: Ring> Shard<R> {
         if connection.parked.is_some() {
             connection.client.stash(bytes);
             return;
+        }
+        if connection.holders > 0 && bytes.len() > PIECE_BYTES {
+            connection.client.stash(bytes);
+            return self.resume(self.connections.wires.token(conn));
         }
         let Shard {
             ring,
@@ -209,6 +214,14 @@ impl<R: Ring> Shard<R> {
                 return self.receive_again(conn);
             }
         }
+        self.resume(token);
+    }
+
+    /// What a session had to stash, piece by piece, as long as nothing holds it back; then its socket.
+    fn resume(&mut self, token: Token) {
+        let Some(conn) = self.connections.find(token) else {
+            return;
+        };
         loop {
             let Shard {
                 ring,

@@ -27,19 +27,20 @@ mod conformance;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
-/// Received bytes lent by the ring until [`Ring::recycle`]. Opaque: the ring that made it knows which
-/// buffer it means, and where in it (io_uring may place several receives in one buffer).
+/// Received bytes lent by the ring until [`Ring::recycle`], which is to be before the next turn: what is lent may be all that
+/// a ring has. Opaque: the ring that made it knows which buffer it means, and where in it (io_uring may place several
+/// receives in one buffer).
 #[derive(Debug, PartialEq, Eq)]
 pub struct BufferId(pub u32);
 
-/// Size of a receive buffer. Few of them (8 to 16), so that they stay in cache.
+/// Size of a receive buffer. Few of them, so that they stay in cache.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How a ring is sized. The same for each kind of ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingOptions {
-    /// Receive buffers of [`RECEIVE_BUFFER_BYTES`], 1 to 32768. They bound what one turn takes in, and so how long a
-    /// small message may wait behind large ones.
+    /// Receive buffers of [`RECEIVE_BUFFER_BYTES`], 1 to 32768, or one of their size together where the kernel fills it by and
+    /// by. They bound what one turn takes in, and so how long a small message may wait behind large ones.
     pub receive_buffers: u16,
     /// At least so many where the kernel gives a whole buffer to each receive, however small (before Linux 6.12).
     pub whole_buffers_min: u16,

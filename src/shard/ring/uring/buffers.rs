@@ -2,8 +2,9 @@
 //! looks into the bytes.
 //!
 //! In the plain mode a receive takes a whole buffer. In the incremental mode (IOU_PBUF_RING_INC, Linux
-//! 6.12) the kernel fills a buffer by one receive after the other until it is full, so that many small
-//! receives do not run out of buffers; a buffer goes back when it is full and all its parts are recycled.
+//! 6.12) there is one large buffer that the kernel fills by one receive after the other until it is full: many small
+//! receives do not run out of buffers, and who sends much is received in large pieces, which costs less (measured:
+//! `perf/`). It goes back when it is full and all its parts are recycled.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -35,6 +36,8 @@ pub(super) struct ReceiveBuffers {
     /// Descriptions ever written, modulo 2^16: the kernel's tail.
     tail: u16,
     incremental: bool,
+    /// Size of each.
+    buffer_bytes: usize,
     states: Box<[State]>,
     /// Buffers the kernel may receive into, as far as the completions seen so far say.
     provided: usize,
@@ -79,13 +82,17 @@ impl ReceiveBuffers {
         if !incremental {
             register(0)?;
         }
-        let count = if incremental { count } else { most };
+        let (count, buffer_bytes) = match incremental {
+            true => (1, usize::from(count) * RECEIVE_BUFFER_BYTES),
+            false => (most, RECEIVE_BUFFER_BYTES),
+        };
         let mut buffers = ReceiveBuffers {
             descriptions,
-            bytes: Block::new(usize::from(count) * RECEIVE_BUFFER_BYTES),
+            bytes: Block::new(usize::from(count) * buffer_bytes),
             mask: entries - 1,
             tail: 0,
             incremental,
+            buffer_bytes,
             states: vec![State::default(); usize::from(count)].into_boxed_slice(),
             provided: 0,
         };
@@ -117,12 +124,12 @@ impl ReceiveBuffers {
         let start = state.filled;
         state.lent += 1;
         state.filled += len as u32;
-        assert!(state.filled as usize <= RECEIVE_BUFFER_BYTES);
+        assert!(state.filled as usize <= self.buffer_bytes);
         if !more {
             state.provided = false;
             self.provided -= 1;
         }
-        BufferId(u32::from(index) * RECEIVE_BUFFER_BYTES as u32 + start)
+        BufferId(u32::from(index) * self.buffer_bytes as u32 + start)
     }
 
     /// Notes that the kernel gave up a buffer without receiving into it.
@@ -134,8 +141,8 @@ impl ReceiveBuffers {
     /// What was lent, and the rest of the buffer.
     pub(super) fn bytes(&self, id: &BufferId) -> &[u8] {
         let start = id.0 as usize;
-        let end = (start / RECEIVE_BUFFER_BYTES + 1) * RECEIVE_BUFFER_BYTES;
-        assert!(end <= self.states.len() * RECEIVE_BUFFER_BYTES);
+        let end = (start / self.buffer_bytes + 1) * self.buffer_bytes;
+        assert!(end <= self.states.len() * self.buffer_bytes);
         // SAFETY: within the block, which is initialised (zeroed, then written by the kernel) and lives as
         // long as self. Nobody writes while this borrow lasts: in the plain mode the buffer is not the
         // kernel's while it is lent; in the incremental mode the kernel writes only in io_uring_enter of
@@ -145,7 +152,7 @@ impl ReceiveBuffers {
 
     /// Takes a part back; the buffer goes to the kernel again when all of it is back.
     pub(super) fn recycle(&mut self, id: BufferId) {
-        let index = (id.0 as usize / RECEIVE_BUFFER_BYTES) as u16;
+        let index = (id.0 as usize / self.buffer_bytes) as u16;
         let state = &mut self.states[usize::from(index)];
         assert!(state.lent > 0, "a buffer given back twice");
         state.lent -= 1;
@@ -161,15 +168,15 @@ impl ReceiveBuffers {
             provided: true,
         };
         self.provided += 1;
-        let address =
-            self.bytes.start.as_ptr() as u64 + u64::from(index) * RECEIVE_BUFFER_BYTES as u64;
+        let offset = u64::from(index) * self.buffer_bytes as u64;
+        let address = self.bytes.start.as_ptr() as u64 + offset;
         let entries = self.descriptions.start.as_ptr().cast::<BufRingEntry>();
         // SAFETY: the masked index is within the block. The kernel reads only descriptions before the
         // tail, and this one is behind it: at most `mask + 1` buffers are provided at a time. The fields
         // written are not the tail, which lies in the unused field of the first description.
         let entry = unsafe { &mut *entries.add(usize::from(self.tail & self.mask)) };
         entry.set_addr(address);
-        entry.set_len(RECEIVE_BUFFER_BYTES as u32);
+        entry.set_len(self.buffer_bytes as u32);
         entry.set_bid(index);
         self.tail = self.tail.wrapping_add(1);
         // SAFETY: the tail is a u16 in the first description, aligned, and shared with the kernel, which
