@@ -32,7 +32,9 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     let mut given_back = false;
     let mut now = Duration::ZERO;
     while !shard.is_done() {
-        let wait = idle.wait(shard, start);
+        // Silence is noticed soon: what was freed is no longer needed then.
+        let longest = if given_back { SLEEP_MAX } else { IDLE_MIN };
+        let wait = idle.wait(shard, start, longest);
         let busy = shard.poll(wait)?;
         let arrived = shard.wake_up();
         let before = std::mem::replace(&mut now, start.elapsed());
@@ -91,8 +93,8 @@ impl Idle {
         }
     }
 
-    /// How the next poll shall wait.
-    fn wait<R: Ring>(&mut self, shard: &mut Shard<R>, start: Instant) -> Wait {
+    /// How the next poll shall wait, and how long at most.
+    fn wait<R: Ring>(&mut self, shard: &mut Shard<R>, start: Instant, longest: Duration) -> Wait {
         let limit = self.spins_for();
         if !limit.is_zero() {
             match self.since {
@@ -110,10 +112,10 @@ impl Idle {
             return Wait::No;
         }
         let now_ms = start.elapsed().as_millis() as u64;
-        let sleep = shard.next_time_ms().map_or(SLEEP_MAX, |due| {
+        let sleep = shard.next_time_ms().map_or(longest, |due| {
             Duration::from_millis(due.saturating_sub(now_ms))
         });
-        Wait::For(sleep.min(SLEEP_MAX))
+        Wait::For(sleep.min(longest))
     }
 
     fn spun_in_vain(&mut self) {
