@@ -290,8 +290,9 @@ impl Client {
         &self.options
     }
 
-    /// Keeps input for later: the connection is held back or parked.
-    pub fn stash(&mut self, bytes: &[u8]) {
+    /// Keeps input for later, at this time: the connection is held back or parked.
+    pub fn stash(&mut self, now_ms: u64, bytes: &[u8]) {
+        self.heartbeat.heard(now_ms);
         self.rest.extend_from_slice(bytes);
         self.stashed = true;
     }

@@ -75,13 +75,14 @@ impl<R: Ring> Shard<R> {
     /// The session gets what its client says.
     #[inline]
     pub(super) fn received_plain(&mut self, conn: ConnId, bytes: &[u8]) {
+        let now_ms = self.context.now_ms;
         let connection = self.connections.get(conn);
         if connection.parked.is_some() {
-            connection.client.stash(bytes);
+            connection.client.stash(now_ms, bytes);
             return;
         }
         if connection.holders > 0 && bytes.len() > PIECE_BYTES {
-            connection.client.stash(bytes);
+            connection.client.stash(now_ms, bytes);
             return self.resume(self.connections.wires.token(conn));
         }
         let Shard {
