@@ -83,7 +83,7 @@ impl<R: Ring> Shard<R> {
         }
         if connection.holders > 0 && bytes.len() > PIECE_BYTES {
             connection.client.stash(now_ms, bytes);
-            return self.resume(self.connections.wires.token(conn));
+            return self.resume(conn);
         }
         let Shard {
             ring,
@@ -215,14 +215,12 @@ impl<R: Ring> Shard<R> {
                 return self.receive_again(conn);
             }
         }
-        self.resume(token);
+        self.resume(conn);
     }
 
     /// What a session had to stash, piece by piece, as long as nothing holds it back; then its socket.
-    fn resume(&mut self, token: Token) {
-        let Some(conn) = self.connections.find(token) else {
-            return;
-        };
+    fn resume(&mut self, conn: ConnId) {
+        let token = self.connections.wires.token(conn);
         loop {
             let Shard {
                 ring,

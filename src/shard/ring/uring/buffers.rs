@@ -54,8 +54,8 @@ struct State {
 }
 
 impl ReceiveBuffers {
-    /// Registers so many buffers with a ring, in the incremental mode if `incremental` and possible; otherwise at least
-    /// the second number of them.
+    /// Registers so many buffers with a ring, as one in the incremental mode if `incremental` and possible; otherwise at
+    /// least the second number of them.
     ///
     /// # Errors
     /// The kernel knows no provided buffer rings (under 5.19), or no memory could be pinned.
