@@ -23,7 +23,7 @@
 //! jwt NAME:               a token, made when the case begins; see below
 //! pending: WHAT           gannet has not got it yet: the cases run against the oracle alone
 //! differs: why            gannet differs on purpose, and its own transcript stands in
-//! differs: stops: why     the same, where the oracle may not come to the end of the case
+//! differs: stops: why     the same, where by chance the oracle does not come to the end of the case, or answers as gannet does
 //! gannet:                 this block
 //!
 //! open A                  connect and read one thing (INFO); `open A small` has a tiny receive buffer
