@@ -180,6 +180,15 @@ pub struct Parts<R: Ring> {
     pub inbox: Receiver<ToShard>,
 }
 
+/// What the ring brought in one turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct News {
+    /// Somebody wants something: the end of a send alone is none.
+    pub any: bool,
+    /// Bytes that clients sent.
+    pub bytes: usize,
+}
+
 /// Ring and mesh, as a session sees them.
 struct Io<'a, R: Ring> {
     ring: &'a mut R,
@@ -251,14 +260,21 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// First half of a turn: submits, waits as told, reaps. Returns whether anybody wants something: the end of
-    /// a send alone is no news.
-    pub fn poll(&mut self, wait: Wait) -> io::Result<bool> {
+    /// First half of a turn: submits, waits as told, reaps.
+    pub fn poll(&mut self, wait: Wait) -> io::Result<News> {
         self.ring.turn(wait, &mut self.events)?;
-        Ok(self
-            .events
-            .iter()
-            .any(|event| !matches!(event, Event::Sent { .. })))
+        let mut news = News::default();
+        for event in &self.events {
+            match event {
+                Event::Sent { .. } => {}
+                Event::Received { len, .. } => {
+                    news.any = true;
+                    news.bytes += len;
+                }
+                _ => news.any = true,
+            }
+        }
+        Ok(news)
     }
 
     /// Second half: handles everything there is, at this time (milliseconds from any start).
