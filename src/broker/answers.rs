@@ -13,7 +13,7 @@ use slab::Slab;
 
 use crate::account::AccountId;
 use crate::account::table::ExportId;
-use crate::subject::pattern_matches;
+use crate::subject::{is_same, pattern_matches};
 
 use super::deadlines::{Deadlines, Place};
 use super::latency::Measured;
@@ -69,17 +69,6 @@ pub(super) fn shard_of(subject: &[u8]) -> Option<usize> {
 /// A subject that answers are given; its last byte is 0 where it is not [named](is_named).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct AnswerSubject([u8; SUBJECT_LEN + NAMED.len()]);
-
-impl AnswerSubject {
-    fn of(subject: &[u8]) -> Option<AnswerSubject> {
-        let mut bytes = [0; SUBJECT_LEN + NAMED.len()];
-        let fits = subject.len() == SUBJECT_LEN || is_named(subject);
-        fits.then(|| {
-            bytes[..subject.len()].copy_from_slice(subject);
-            AnswerSubject(bytes)
-        })
-    }
-}
 
 impl Deref for AnswerSubject {
     type Target = [u8];
@@ -231,10 +220,12 @@ impl Answers {
     }
 
     fn number(&self, subject: &[u8]) -> Option<u32> {
-        let subject = AnswerSubject::of(subject)?;
-        let number = number_of(&subject.0[NUMBER_AT..RANDOM_AT])?;
+        if subject.len() != SUBJECT_LEN && !is_named(subject) {
+            return None;
+        }
+        let number = number_of(&subject[NUMBER_AT..RANDOM_AT])?;
         let waiting = self.waiting.get(number as usize)?;
-        (waiting.subject == subject).then_some(number)
+        is_same(&waiting.subject, subject).then_some(number)
     }
 
     /// One more waits. Gives the subject that it is to be answered on.

@@ -61,6 +61,7 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
 #[derive(Debug)]
 struct Idle {
     spin: Spin,
+    /// When the first look found nothing: what is there at the first is not what a spin has brought.
     since: Option<Instant>,
     /// Waits left until the adaptive spin is tried again.
     resting: u32,
@@ -107,10 +108,7 @@ impl Idle {
         let limit = self.spins_for();
         if !limit.is_zero() {
             match self.since {
-                None => {
-                    self.since = Some(Instant::now());
-                    return Wait::No;
-                }
+                None => return Wait::No,
                 Some(since) if since.elapsed() < limit => return Wait::No,
                 Some(_) => self.spun_in_vain(),
             }
