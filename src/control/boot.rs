@@ -88,7 +88,8 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     if config.store_dir.is_some() {
         log::warn!("store_dir has no effect: there is no JetStream in gannet yet");
     }
-    process::raise_open_files();
+    let open_files_max = process::raise_open_files();
+    process::make_room_for_files(open_files_max, config.limits.connections_max);
     if let Some(path) = &config.pid_file {
         process::write_pid_file(path, std::process::id())?;
     }

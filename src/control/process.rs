@@ -28,6 +28,27 @@ pub fn raise_open_files() -> Option<u64> {
     limit.current
 }
 
+/// Room for descriptors beside those of connections.
+const OTHER_FILES: u64 = 1024;
+
+/// The most descriptors that room is made for at start: 8 MiB in the kernel.
+const ROOM_FOR_FILES_MAX: u64 = 1 << 20;
+
+/// Makes room in the kernel's table of descriptors for as many connections as there may be. The kernel doubles the table
+/// when it is full, and where a process has threads, whoever opens the descriptor waits for all processors each time: up to 20
+/// ms, in which a shard would do nothing (`expand_fdtable` in Linux's fs/file.c). It is only a wish.
+pub fn make_room_for_files(open_files_max: Option<u64>, connections_max: i64) {
+    let wanted = u64::try_from(connections_max).unwrap_or(ROOM_FOR_FILES_MAX);
+    let wanted = wanted.saturating_add(OTHER_FILES).min(ROOM_FOR_FILES_MAX);
+    let last = open_files_max.map_or(wanted, |max| max.min(wanted));
+    let last = i32::try_from(last.saturating_sub(1)).expect("below the most");
+    // The table stays as large as it once was; the descriptor is closed again.
+    match rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), last) {
+        Ok(highest) => drop(highest),
+        Err(error) => log::debug!("no room for {last} descriptors at once: {error}"),
+    }
+}
+
 /// The keys of this run of the server. The public part of the first is the server's id.
 pub struct ServerKeys {
     /// Signs requests to callout services.
