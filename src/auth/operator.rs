@@ -15,8 +15,8 @@ use crate::transport::tls::Shown;
 use super::callout::{self, CALLOUT_SUBJECT, CalloutWork, Issuer, Service, Standing};
 use super::identity::{Denial, DenialReason, Identity, Outcome, UserLimits};
 use super::jwt::{
-    self, AccountClaims, Admitted, Attempt, ConnectionType, Converted, Lookup, MadeUnder, Trust,
-    UserClaims, Verdict,
+    self, AccountClaims, Admitted, Attempt, Candidate, ConnectionType, Converted, Lookup,
+    MadeUnder, Trust, UserClaims, Verdict,
 };
 use super::visitor::Visitor;
 use super::work::{Elsewhere, Work};
@@ -51,8 +51,8 @@ pub struct JwtWork {
     signature: Box<str>,
     nonce: Box<str>,
     ip: IpAddr,
-    /// Whose token it is, once that is known.
-    user: String,
+    /// What its token says, verified, once that is known: its account is waited for.
+    candidate: Option<Box<Candidate>>,
     denied: Denial,
     request: Box<jwt::Request>,
     /// How the client came in over TLS.
@@ -69,7 +69,7 @@ impl Operator {
             signature: connect.sig.expose().into(),
             nonce: visitor.nonce.into(),
             ip: visitor.ip,
-            user: String::new(),
+            candidate: None,
             denied: Denial::new(connect, DenialReason::NoCredentials),
             request: Box::new(callout::request(visitor, claimed_user(connect))),
             tls: None,
@@ -214,7 +214,8 @@ impl JwtWork {
     ///
     /// # Errors
     /// Somebody else must do something first.
-    pub fn run(self, now: Timestamp) -> Result<Outcome, Elsewhere> {
+    pub fn run(mut self, now: Timestamp) -> Result<Outcome, Elsewhere> {
+        let candidate = self.candidate.take();
         let attempt = Attempt {
             jwt: &self.jwt,
             signature: &self.signature,
@@ -227,29 +228,39 @@ impl JwtWork {
             Some(claims) => Lookup::Known(claims.clone()),
             None => Lookup::Unknown,
         };
-        match jwt::authenticate(&self.operator.trust, &attempt, lookup) {
+        let trust = &self.operator.trust;
+        let verdict = match candidate {
+            Some(candidate) => jwt::authenticate_again(*candidate, trust, &attempt, lookup),
+            None => jwt::authenticate(trust, &attempt, lookup),
+        };
+        match verdict {
             Verdict::Admitted(admitted) => self.admitted(*admitted),
             // Who cannot prove its JWT is not asked about.
             Verdict::Denied(denial) => Ok(Outcome::Denied(self.denied.because(*denial))),
             Verdict::NeedAccount(candidate) => {
                 let key = candidate.account().to_owned();
-                let user = candidate.claims().common.subject.clone();
-                let work = Box::new(JwtWork { user, ..self });
+                let candidate = Some(candidate);
+                let work = Box::new(JwtWork { candidate, ..self });
                 Err(Elsewhere::Account { key, work })
             }
         }
     }
 
-    /// The same under what the node knows by now.
+    /// The same under what the node knows by now. Where it trusts others by now, the token is judged anew.
     #[must_use]
-    pub fn under(self, operator: Arc<Operator>) -> Self {
+    pub fn under(mut self, operator: Arc<Operator>) -> Self {
+        if !Arc::ptr_eq(&self.operator.trust, &operator.trust) {
+            self.candidate = None;
+        }
         JwtWork { operator, ..self }
     }
 
     /// The account is not to be had: why.
     pub fn without_account(self, key: &str, why: String) -> Outcome {
+        let user = self.candidate.as_ref();
+        let user = user.map(|candidate| candidate.claims().common.subject.clone());
         let denial = jwt::Denial {
-            user: self.user,
+            user: user.unwrap_or_default(),
             account: key.to_owned(),
             reason: jwt::Reason::NoAccount(why),
             callout: false,

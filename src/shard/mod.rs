@@ -17,6 +17,7 @@ pub mod ring;
 pub mod run;
 pub mod secure;
 pub mod sleep;
+mod slice;
 pub mod swap;
 pub mod timers;
 

@@ -8,6 +8,7 @@ use crate::config::Spin;
 use super::Shard;
 use super::memory;
 use super::ring::{Ring, Wait};
+use super::slice::ask_for_short_slices;
 
 /// How long the adaptive spin lasts at most.
 const ADAPTIVE_SPIN: Duration = Duration::from_micros(50);
@@ -30,6 +31,9 @@ const IDLE_MIN: Duration = Duration::from_millis(200);
 
 /// Runs a shard until it has stopped.
 pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
+    if let Err(error) = ask_for_short_slices() {
+        log::debug!("a shard has the usual slices: {error}");
+    }
     let start = Instant::now();
     let mut idle = Idle::new(spin);
     shard.always_looks = matches!(spin, Spin::Fixed(_));

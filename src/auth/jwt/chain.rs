@@ -168,14 +168,23 @@ fn chain(
     lookup: impl Fn(&str) -> Lookup,
     presence: Presence,
 ) -> Verdict {
-    let candidate = match Candidate::new(trust, attempt) {
-        Ok(candidate) => candidate,
-        Err(denial) => return Verdict::Denied(Box::new(denial)),
-    };
-    match lookup(candidate.account()) {
-        Lookup::Unknown => Verdict::NeedAccount(Box::new(candidate)),
-        Lookup::Missing(why) => Verdict::Denied(Box::new(candidate.denied(Reason::NoAccount(why)))),
-        Lookup::Known(account) => candidate.verdict(trust, attempt, &account, presence),
+    match Candidate::new(trust, attempt) {
+        Ok(candidate) => candidate.look_up(trust, attempt, lookup, presence),
+        Err(denial) => Verdict::Denied(Box::new(denial)),
+    }
+}
+
+/// Goes the chain again with a candidate of the same attempt and the same trust, whose signature has been verified; what time
+/// may have changed is looked at anew.
+pub fn authenticate_again(
+    candidate: Candidate,
+    trust: &Trust,
+    attempt: &Attempt<'_>,
+    lookup: impl Fn(&str) -> Lookup,
+) -> Verdict {
+    match candidate.check(trust, attempt) {
+        Ok(()) => candidate.look_up(trust, attempt, lookup, Presence::Shown),
+        Err(denial) => Verdict::Denied(Box::new(denial)),
     }
 }
 
@@ -293,18 +302,38 @@ impl Candidate {
             (Err(error), None) => return Err(denied(Reason::Token(error))),
         };
         let candidate = Candidate { claims };
-        let claims = &candidate.claims;
+        candidate.check(trust, attempt)?;
+        Ok(candidate)
+    }
+
+    /// What its token says by itself.
+    fn check(&self, trust: &Trust, attempt: &Attempt<'_>) -> Result<(), Denial> {
+        let claims = &self.claims;
         if claims.limits.proxy_required {
-            return Err(candidate.denied(Reason::ProxyRequired));
+            return Err(self.denied(Reason::ProxyRequired));
         }
         if let Some(issue) = claims.validate(attempt.now.as_second()).blocking() {
             let reason = Reason::Invalid(issue.text.clone());
-            return Err(candidate.denied(reason));
+            return Err(self.denied(reason));
         }
-        if !trust.is_pinned(claims.account()) {
-            return Err(candidate.denied(Reason::NotPinned));
+        match trust.is_pinned(claims.account()) {
+            true => Ok(()),
+            false => Err(self.denied(Reason::NotPinned)),
         }
-        Ok(candidate)
+    }
+
+    fn look_up(
+        self,
+        trust: &Trust,
+        attempt: &Attempt<'_>,
+        lookup: impl Fn(&str) -> Lookup,
+        presence: Presence,
+    ) -> Verdict {
+        match lookup(self.account()) {
+            Lookup::Unknown => Verdict::NeedAccount(Box::new(self)),
+            Lookup::Missing(why) => Verdict::Denied(Box::new(self.denied(Reason::NoAccount(why)))),
+            Lookup::Known(account) => self.verdict(trust, attempt, &account, presence),
+        }
     }
 
     /// The key of the account whose claims are wanted.

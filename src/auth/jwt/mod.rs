@@ -37,7 +37,8 @@ pub use authorization::{
 };
 pub use chain::{
     ACCOUNT_EXPIRED_TEXT, Admitted, Attempt, Candidate, ConnectionType, EXPIRED_TEXT, Lookup,
-    MadeUnder, REVOKED_TEXT, Verdict, admit_made, authenticate, limits_of, suppose, suppose_all,
+    MadeUnder, REVOKED_TEXT, Verdict, admit_made, authenticate, authenticate_again, limits_of,
+    suppose, suppose_all,
 };
 pub use claims::{Claims, Common};
 pub use creds::{Creds, CredsError};
