@@ -122,8 +122,10 @@ pub struct Accounts {
     stale: bool,
     /// Since when there has been something to put into force.
     due_since: Option<Instant>,
-    /// How long it took to put the last change into force.
+    /// How long it took to put the last change into force,
     last_took: Duration,
+    /// and when that was done.
+    last_done: Option<Instant>,
     /// When something changes by itself, seconds since 1970.
     changes_at: Option<i64>,
     /// When the directory is compared with those of others.
@@ -192,6 +194,7 @@ impl Accounts {
             stale: false,
             due_since: None,
             last_took: Duration::ZERO,
+            last_done: None,
             changes_at: None,
             sync_at: None,
             fetchers: Fetchers::new(resolver, events.clone()),
@@ -422,9 +425,20 @@ impl Accounts {
         self.due_since.is_some_and(|since| since.elapsed() > long)
     }
 
+    /// How long it is better to wait for more although nothing more is there yet: accounts that come one by one take no more
+    /// than half of the time to compile. Whoever waits for the answer to a push does not wait for that.
+    pub fn pause(&self) -> Option<Duration> {
+        if !self.is_stale() || !self.answers.is_empty() {
+            return None;
+        }
+        let left = self.last_took.checked_sub(self.last_done?.elapsed())?;
+        Some(left).filter(|left| !left.is_zero())
+    }
+
     /// It took so long to put a change into force.
     pub fn took(&mut self, took: Duration) {
         self.last_took = took;
+        self.last_done = Some(Instant::now());
     }
 
     /// What is known is in force: requests are answered, clients that waited for it go on.

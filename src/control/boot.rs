@@ -186,13 +186,16 @@ fn control(wakes: Receiver<Wake>, logger: &Logger, reloader: &mut Reloader) -> R
 
 /// The next thing to do. What has come already is taken together: accounts are compiled once for all of it.
 fn next(wakes: &Receiver<Wake>, reloader: &mut Reloader) -> Result<Wake, RecvTimeoutError> {
-    match wakes.try_recv() {
-        Ok(wake) if !reloader.accounts_are_due() => Ok(wake),
-        taken => {
-            reloader.accounts_go_on();
-            taken.or_else(|_| wakes.recv_timeout(reloader.rest()))
-        }
-    }
+    let taken = match wakes.try_recv() {
+        Ok(wake) if !reloader.accounts_are_due() => return Ok(wake),
+        Ok(wake) => Some(wake),
+        Err(_) => match reloader.accounts_pause() {
+            Some(pause) => return wakes.recv_timeout(pause),
+            None => None,
+        },
+    };
+    reloader.accounts_go_on();
+    taken.map_or_else(|| wakes.recv_timeout(reloader.rest()), Ok)
 }
 
 /// Waits for the order to stop, or for a shard that fails.
@@ -307,11 +310,8 @@ pub fn snapshot(
     before: Option<&RoutingTable>,
     accounts: Option<&mut Accounts>,
 ) -> Result<Snapshot, String> {
-    let known = accounts.map(|accounts| accounts.effective(config));
-    let (config, operator) = match known {
-        Some((effective, operator)) => (&effective.clone(), Some(operator)),
-        None => (config, None),
-    };
+    let (effective, operator) = accounts.map(|accounts| accounts.effective(config)).unzip();
+    let config = effective.as_ref().unwrap_or(config);
     let authenticator = Authenticator::new(config).map_err(|errors| {
         errors
             .iter()

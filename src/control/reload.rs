@@ -83,6 +83,11 @@ impl Reloader {
         self.accounts.as_ref().is_some_and(Accounts::is_due)
     }
 
+    /// For how long more about accounts is better waited for.
+    pub fn accounts_pause(&self) -> Option<Duration> {
+        self.accounts.as_ref().and_then(Accounts::pause)
+    }
+
     /// Puts into force what is known of accounts, and lets go on who waited for it.
     pub fn accounts_go_on(&mut self) {
         let Some(accounts) = &mut self.accounts else {
