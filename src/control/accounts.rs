@@ -23,7 +23,7 @@ use crate::shard::{Job, Task, ToShard};
 
 use super::bus::{Bus, Message};
 use super::callout::Callouts;
-use super::fetchers::{Fetchers, NOBODY};
+use super::fetchers::{self, Fetchers, NOBODY};
 use super::resolver::{self, Changed, Fetched, Resolver, tls};
 use super::workers::ShardLine;
 
@@ -55,8 +55,8 @@ pub enum Event {
         key: String,
         /// Which time it was asked for.
         number: u64,
-        /// Its JWT, or where else to ask, or why there is none.
-        found: Result<Fetched, String>,
+        /// Its claims, or where else to ask, or why there are none.
+        found: Result<fetchers::Fetched, String>,
     },
     /// Something came over the bus of the system account.
     Message(Message),
@@ -318,8 +318,9 @@ impl Accounts {
             Event::Wanted { key, waiting } => self.wanted(&key, waiting),
             Event::Fetched { key, number, .. } if !self.waits_for(&key, number) => {}
             Event::Fetched { key, found, .. } => match found {
-                Ok(Fetched::Found(jwt)) => self.found(&key, &jwt, now, lines),
-                Ok(Fetched::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
+                Ok(fetchers::Fetched::Found(claims)) => self.found(&key, claims),
+                Ok(fetchers::Fetched::Refused(why)) => self.refuse(&key, &why, lines),
+                Ok(fetchers::Fetched::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
                 Err(why) => self.give_up(&key, &why, lines),
             },
             Event::Message(message) => self.message(&message, now, lines),
@@ -428,7 +429,7 @@ impl Accounts {
     /// How long it is better to wait for more although nothing more is there yet: accounts that come one by one take no more
     /// than half of the time to compile. Whoever waits for the answer to a push does not wait for that.
     pub fn pause(&self) -> Option<Duration> {
-        if !self.is_stale() || !self.answers.is_empty() {
+        if !self.is_stale() || self.has_answers() {
             return None;
         }
         let left = self.last_took.checked_sub(self.last_done?.elapsed())?;
@@ -439,6 +440,11 @@ impl Accounts {
     pub fn took(&mut self, took: Duration) {
         self.last_took = took;
         self.last_done = Some(Instant::now());
+    }
+
+    /// Whether somebody has pushed something, and waits for the answer.
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
     }
 
     /// What is known is in force: requests are answered, clients that waited for it go on.
@@ -530,9 +536,13 @@ impl Accounts {
     fn learn(&mut self, key: &str, jwt: &str, now: Timestamp) -> Result<(), String> {
         let claims = self.trust.account(key, jwt, now.as_second());
         let claims = claims.map_err(|error| error.to_string())?;
-        self.known.insert(key.into(), Arc::new(claims));
-        self.stale = true;
+        self.take_in(key, Arc::new(claims));
         Ok(())
+    }
+
+    fn take_in(&mut self, key: &str, claims: Arc<AccountClaims>) {
+        self.known.insert(key.into(), claims);
+        self.stale = true;
     }
 
     fn learn_at_start(&mut self, key: &str, now: Timestamp) -> Result<(), String> {
@@ -587,7 +597,7 @@ impl Accounts {
     fn want(&mut self, source: IpAddr, key: &str) -> &mut Pending {
         self.pending.entry(key.to_owned()).or_insert_with(|| {
             self.askings += 1;
-            self.fetchers.fetch(source, key, self.askings);
+            self.fetchers.fetch(source, key, self.askings, &self.trust);
             Pending {
                 waiting: Vec::new(),
                 number: self.askings,
@@ -601,7 +611,7 @@ impl Accounts {
         for (key, pending) in &mut self.pending {
             self.askings += 1;
             let source = pending.waiting.first().map_or(NOBODY, Waiting::source);
-            self.fetchers.fetch(source, key, self.askings);
+            self.fetchers.fetch(source, key, self.askings, &self.trust);
             (pending.number, pending.until) = (self.askings, None);
         }
     }
@@ -611,17 +621,24 @@ impl Accounts {
         pending.is_some_and(|pending| pending.number == number)
     }
 
-    fn found(&mut self, key: &str, jwt: &str, now: Timestamp, lines: &[ShardLine]) {
-        match self.learn(key, jwt, now) {
-            Ok(()) => {
-                let pending = self.pending.remove(key);
-                self.ready
-                    .extend(pending.into_iter().flat_map(|pending| pending.waiting));
-            }
-            Err(why) => {
-                log::error!("account {key}: {why}");
-                self.give_up(key, &why, lines);
-            }
+    fn found(&mut self, key: &str, claims: Arc<AccountClaims>) {
+        self.take_in(key, claims);
+        let pending = self.pending.remove(key);
+        self.ready
+            .extend(pending.into_iter().flat_map(|pending| pending.waiting));
+    }
+
+    /// What was found does not count.
+    fn refuse(&mut self, key: &str, why: &str, lines: &[ShardLine]) {
+        log::error!("account {key}: {why}");
+        self.give_up(key, why, lines);
+    }
+
+    /// Somebody says an account's JWT, that may be waited for.
+    fn told(&mut self, key: &str, jwt: &str, now: Timestamp, lines: &[ShardLine]) {
+        match self.trust.account(key, jwt, now.as_second()) {
+            Ok(claims) => self.found(key, Arc::new(claims)),
+            Err(error) => self.refuse(key, &error.to_string(), lines),
         }
     }
 
@@ -676,7 +693,7 @@ impl Accounts {
                     self.resolver.take(&key, &jwt, now_ms)
                 });
                 match kept {
-                    Ok(()) => self.found(&key, &jwt, now, lines),
+                    Ok(()) => self.told(&key, &jwt, now, lines),
                     // Others may have a better one.
                     Err(why) => log::error!("account {key}: {why}"),
                 }
@@ -709,7 +726,7 @@ impl Accounts {
                 Effect::Updated { account, jwt } => {
                     let waited = self.pending.contains_key(&account);
                     if waited || self.known.contains_key(&*account) {
-                        self.found(&account, &jwt, now, lines);
+                        self.told(&account, &jwt, now, lines);
                     }
                 }
                 Effect::Deleted { account } => {

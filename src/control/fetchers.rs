@@ -1,17 +1,21 @@
 //! Threads that ask for the JWTs of accounts, where blocking is allowed: so many at once and no more, however many accounts
-//! are wanted, and each source in its turn. Owns the queue; judges nothing of what comes.
+//! are wanted, and each source in its turn. Owns the queue; whether what comes counts, the trust says that came with the
+//! question.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::accounts::Event;
 use super::fair::Fair;
-use super::resolver::Resolver;
+use super::process;
+use super::resolver::{self, Resolver};
+use crate::auth::jwt::{AccountClaims, Trust};
 
 /// Accounts asked for at once where that is a matter of this machine alone.
 const NEAR: usize = 16;
@@ -33,11 +37,22 @@ pub struct Fetchers {
     started: usize,
 }
 
+/// What came of asking for an account.
+pub enum Fetched {
+    /// Its claims.
+    Found(Arc<AccountClaims>),
+    /// Its JWT does not count: why.
+    Refused(String),
+    /// Others may have it; so long they may take.
+    Elsewhere(Duration),
+}
+
 /// An account to ask for.
 struct Asked {
     source: IpAddr,
     key: String,
     number: u64,
+    trust: Arc<Trust>,
 }
 
 /// Where accounts come in and wait for their turns.
@@ -61,8 +76,9 @@ impl Fetchers {
         }
     }
 
-    /// Asks for an account: [`Event::Fetched`] tells what came of it, with the same number. `source` is who wants it.
-    pub fn fetch(&mut self, source: IpAddr, key: &str, number: u64) {
+    /// Asks for an account: [`Event::Fetched`] tells what came of it, with the same number. `source` is who wants it, `trust`
+    /// says whether what is found counts.
+    pub fn fetch(&mut self, source: IpAddr, key: &str, number: u64, trust: &Arc<Trust>) {
         let max = if self.resolver.is_near() { NEAR } else { FAR };
         if self.open.fetch_add(1, Relaxed) >= self.started && self.started < max {
             match self.start() {
@@ -84,6 +100,7 @@ impl Fetchers {
             source,
             key,
             number,
+            trust: Arc::clone(trust),
         });
     }
 
@@ -91,10 +108,12 @@ impl Fetchers {
         let (intake, resolver) = (self.intake.clone(), self.resolver.clone());
         let (events, open) = (self.events.clone(), self.open.clone());
         let work = move || {
+            process::give_way_most();
             let next = || intake.lock().unwrap_or_else(PoisonError::into_inner).next();
-            while let Some(Asked { key, number, .. }) = next() {
-                let found = resolver.fetch(&key, Timestamp::now().as_millisecond());
+            while let Some(asked) = next() {
+                let found = asked.answer(&resolver);
                 open.fetch_sub(1, Relaxed);
+                let Asked { key, number, .. } = asked;
                 if events.send(Event::Fetched { key, number, found }).is_err() {
                     return;
                 }
@@ -102,6 +121,22 @@ impl Fetchers {
         };
         thread::Builder::new().name("fetch".into()).spawn(work)?;
         Ok(())
+    }
+}
+
+impl Asked {
+    fn answer(&self, resolver: &Resolver) -> Result<Fetched, String> {
+        let now = Timestamp::now();
+        let found = resolver.fetch(&self.key, now.as_millisecond())?;
+        Ok(match found {
+            resolver::Fetched::Elsewhere(timeout) => Fetched::Elsewhere(timeout),
+            resolver::Fetched::Found(jwt) => {
+                match self.trust.account(&self.key, &jwt, now.as_second()) {
+                    Ok(claims) => Fetched::Found(Arc::new(claims)),
+                    Err(error) => Fetched::Refused(error.to_string()),
+                }
+            }
+        })
     }
 }
 

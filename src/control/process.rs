@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::proto::handshake::Info;
 pub use cores::{UsableCores, pin};
 pub use files::{PortsFile, client_urls, interface_addresses, write_pid_file};
-pub use priority::{give_way, only_when_idle};
+pub use priority::{give_way, give_way_most, giving_way_most};
 
 /// Raises the soft limit on open files to the hard one, as the Go runtime does for the oracle.
 /// Returns the limit in force then; `None` is no limit.

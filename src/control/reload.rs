@@ -99,13 +99,21 @@ impl Reloader {
         let began = Instant::now();
         let before = self.snapshots.current().clone();
         let keys = PublicKeys::of(&before.info);
-        let next = boot::snapshot(
-            &self.config,
-            keys,
-            self.address,
-            Some(&before.table),
-            Some(&mut *accounts),
-        );
+        let (config, address) = (&self.config, self.address);
+        let in_a_hurry = accounts.has_answers();
+        let compile = || {
+            boot::snapshot(
+                config,
+                keys,
+                address,
+                Some(&before.table),
+                Some(&mut *accounts),
+            )
+        };
+        let next = match in_a_hurry {
+            true => compile(),
+            false => process::giving_way_most(compile),
+        };
         match next {
             Ok(snapshot) => self.snapshots.publish(snapshot),
             Err(problem) => log::error!("accounts: {problem}"),

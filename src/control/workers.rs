@@ -1,10 +1,16 @@
 //! Threads that verify slow credentials and make TLS handshakes off the shards. Own how jobs are taken, each source in its turn; never decide who may come in.
 
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::accounts::{self, Waiting, WaitingClient};
 use super::callout::{Callouts, Question};
@@ -34,7 +40,16 @@ impl ShardLine {
     }
 }
 
+/// Workers that have had less than this part of a core, while there was something to do, have been starved.
+const STARVED_BELOW: u32 = 10;
+
+/// How long they are looked at. A login may take two seconds.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Starts workers that take jobs until every sender has gone.
+///
+/// They give way most, so that logins cost established traffic nothing. Where shards leave them next to nothing one more
+/// helps, with a tenth of a core: logins go on on a full machine.
 pub fn start(
     count: usize,
     jobs: Receiver<Job>,
@@ -42,29 +57,113 @@ pub fn start(
     callouts: &Callouts,
     accounts: &Sender<accounts::Event>,
 ) -> std::io::Result<()> {
-    let intake = Arc::new(Mutex::new(Intake {
-        incoming: jobs,
-        waiting: Fair::default(),
-    }));
+    let pool = Arc::new(Pool::new(jobs));
+    let desk = |pool: &Arc<Pool>| Desk {
+        pool: Arc::clone(pool),
+        lines: Arc::clone(&lines),
+        callouts: callouts.clone(),
+        accounts: accounts.clone(),
+    };
+    let helper = desk(&pool);
+    let helper = thread::Builder::new()
+        .name("verify-late".into())
+        .spawn(move || {
+            process::give_way();
+            helper.help();
+        })?;
+    pool.helper
+        .set(helper.thread().clone())
+        .expect("it is set once");
     for number in 0..count {
-        let (intake, lines) = (intake.clone(), lines.clone());
-        let (callouts, accounts) = (callouts.clone(), accounts.clone());
+        let desk = desk(&pool);
         thread::Builder::new()
             .name(format!("verify-{number}"))
             .spawn(move || {
-                give_way(number);
-                work(&intake, &lines, &callouts, &accounts);
+                process::give_way_most();
+                desk.work();
             })?;
     }
     Ok(())
 }
 
-/// One goes on on a full machine, so that logins do; the others run only where a core is idle.
-fn give_way(number: usize) {
-    match number {
-        0 => process::give_way(),
-        _ => process::only_when_idle(),
+/// What workers share.
+struct Pool {
+    intake: Mutex<Intake>,
+    /// Jobs that workers have in hand.
+    in_hand: AtomicUsize,
+    /// What they have had of the processor, ns; counted at the end of each job.
+    worked_ns: AtomicU64,
+    /// Who helps them,
+    helper: OnceLock<Thread>,
+    /// and whether it looks at them.
+    looks: AtomicBool,
+}
+
+impl Pool {
+    fn new(incoming: Receiver<Job>) -> Self {
+        Pool {
+            intake: Mutex::new(Intake {
+                incoming,
+                waiting: Fair::default(),
+            }),
+            in_hand: AtomicUsize::new(0),
+            worked_ns: AtomicU64::new(0),
+            helper: OnceLock::new(),
+            looks: AtomicBool::new(false),
+        }
     }
+
+    /// The next job; waits for it. `None` when no more can come.
+    fn next(&self) -> Option<Job> {
+        let mut intake = self.intake.lock().expect("no worker panics with the lock");
+        intake.next()
+    }
+
+    /// The next job if there is one, unless a worker is about to take it.
+    fn next_late(&self) -> Option<Job> {
+        self.intake.try_lock().ok()?.next_now()
+    }
+
+    /// A worker does a job.
+    fn doing<T>(&self, job: impl FnOnce() -> T) -> T {
+        self.in_hand.fetch_add(1, SeqCst);
+        if !self.looks.swap(true, SeqCst)
+            && let Some(helper) = self.helper.get()
+        {
+            helper.unpark();
+        }
+        let before = thread_ns();
+        let done = job();
+        let worked_ns = thread_ns().saturating_sub(before);
+        self.worked_ns.fetch_add(worked_ns, Relaxed);
+        self.in_hand.fetch_sub(1, SeqCst);
+        done
+    }
+
+    /// Waits until there is something to do, and then for a while. Whether the workers have been starved meanwhile.
+    fn look(&self) -> bool {
+        while !self.looks.load(SeqCst) {
+            thread::park();
+        }
+        let before = self.worked_ns.load(Relaxed);
+        thread::sleep(LOOK);
+        if self.in_hand.load(SeqCst) == 0 {
+            self.looks.store(false, SeqCst);
+            // Who has begun just now has not seen that.
+            if self.in_hand.load(SeqCst) > 0 {
+                self.looks.store(true, SeqCst);
+            }
+        }
+        let worked = Duration::from_nanos(self.worked_ns.load(Relaxed) - before);
+        worked < LOOK / STARVED_BELOW
+    }
+}
+
+/// What the calling thread has had of the processor, ns.
+fn thread_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let time = Duration::try_from(time).unwrap_or_default();
+    time.as_nanos() as u64
 }
 
 /// Where jobs come in and wait for their turns.
@@ -74,65 +173,83 @@ struct Intake {
 }
 
 impl Intake {
-    /// The next one; waits for it. `None` when no more can come.
     fn next(&mut self) -> Option<Job> {
+        self.next_now().or_else(|| self.incoming.recv().ok())
+    }
+
+    fn next_now(&mut self) -> Option<Job> {
         while let Ok(job) = self.incoming.try_recv() {
             self.waiting.push(job.source, job);
         }
-        self.waiting.pop().or_else(|| self.incoming.recv().ok())
+        self.waiting.pop()
     }
 }
 
-fn work(
-    intake: &Mutex<Intake>,
-    lines: &[ShardLine],
-    callouts: &Callouts,
-    accounts: &Sender<accounts::Event>,
-) {
-    let next = || {
-        intake
-            .lock()
-            .expect("no worker panics with the lock")
-            .next()
-    };
-    while let Some(job) = next() {
+/// Where a worker works: jobs come from the pool, verdicts go to the shards.
+struct Desk {
+    pool: Arc<Pool>,
+    lines: Arc<Vec<ShardLine>>,
+    callouts: Callouts,
+    accounts: Sender<accounts::Event>,
+}
+
+impl Desk {
+    fn work(&self) {
+        while let Some(job) = self.pool.next() {
+            self.pool.doing(|| self.run(job));
+        }
+    }
+
+    /// Does jobs as long as the workers are starved.
+    fn help(&self) {
+        loop {
+            if !self.pool.look() {
+                continue;
+            }
+            let since = Instant::now();
+            while since.elapsed() < LOOK
+                && let Some(job) = self.pool.next_late()
+            {
+                self.run(job);
+            }
+        }
+    }
+
+    fn run(&self, job: Job) {
         let Job {
             shard,
             conn,
             source,
             task,
         } = job;
-        match task {
-            Task::Tls(task) => drop(lines[shard].tell(ToShard::Handshaken(conn, task.run()))),
-            Task::Verify(ticket, work) => {
-                let verified = work.run(Timestamp::now());
-                let elsewhere = match verified {
-                    Ok(outcome) => {
-                        lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
-                        continue;
-                    }
-                    Err(elsewhere) => elsewhere,
-                };
-                match elsewhere {
-                    Elsewhere::Account { key, work } => {
-                        let waiting = Waiting::Client(WaitingClient {
-                            shard,
-                            conn,
-                            source,
-                            ticket,
-                            work,
-                        });
-                        // Without the control thread the broker stops: nobody waits for a verdict.
-                        let _ = accounts.send(accounts::Event::Wanted { key, waiting });
-                    }
-                    Elsewhere::Callout(work) => callouts.ask(Question {
-                        shard,
-                        conn,
-                        ticket,
-                        work,
-                    }),
-                }
+        let (ticket, work) = match task {
+            Task::Tls(task) => {
+                self.lines[shard].tell(ToShard::Handshaken(conn, task.run()));
+                return;
             }
+            Task::Verify(ticket, work) => (ticket, work),
+        };
+        match work.run(Timestamp::now()) {
+            Ok(outcome) => {
+                self.lines[shard].tell(ToShard::Verified(conn, ticket, outcome));
+            }
+            Err(Elsewhere::Account { key, work }) => {
+                let waiting = Waiting::Client(WaitingClient {
+                    shard,
+                    conn,
+                    source,
+                    ticket,
+                    work,
+                });
+                // Without the control thread the broker stops: nobody waits for a verdict.
+                let _ = self.accounts.send(accounts::Event::Wanted { key, waiting });
+            }
+            Err(Elsewhere::Callout(work)) => self.callouts.ask(Question {
+                shard,
+                conn,
+                ticket,
+                work,
+            }),
         }
     }
 }

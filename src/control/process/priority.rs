@@ -1,25 +1,39 @@
 //! Priorities of threads: what shards do comes first. A wish: a thread that may not lower its own keeps the usual one.
 
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
-
 /// Niceness of threads that give way: on a full core they get a tenth of it.
 const NICE: i32 = 10;
 
+/// Niceness of threads that give way most: a seventieth.
+const NICE_MOST: i32 = 19;
+
 /// This thread, and those that it starts, give way to established traffic, and go on all the same on a full machine.
 pub fn give_way() {
-    if let Err(error) = rustix::process::nice(NICE) {
-        log::debug!("a thread keeps the usual priority: {error}");
-    }
+    be_nice(NICE);
 }
 
-/// This thread runs only where a core is idle.
-pub fn only_when_idle() {
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let lowered = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-    if let Err(error) = lowered {
-        log::debug!("a thread keeps the usual priority: {error:?}");
+/// The same, and hardly go on there. A shard that wakes up beside such a thread has, as good as always, the right to go first;
+/// beside one that merely gives way it may owe it some time and wait for the scheduler's next tick, up to 4 ms (EEVDF;
+/// measured: `perf/`, storms).
+pub fn give_way_most() {
+    be_nice(NICE_MOST);
+}
+
+/// Does something on a thread that gives way most, and waits for it.
+pub fn giving_way_most<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let nicely = scope.spawn(|| {
+            give_way_most();
+            work()
+        });
+        nicely.join().expect("the work does not panic")
+    })
+}
+
+/// Threads can only become nicer: whoever is nicer already stays so.
+fn be_nice(wanted: i32) {
+    let nice = rustix::process::getpriority_process(None)
+        .and_then(|is| rustix::process::nice(wanted - is.min(wanted)));
+    if let Err(error) = nice {
+        log::debug!("a thread keeps the usual priority: {error}");
     }
 }
