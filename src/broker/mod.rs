@@ -372,6 +372,11 @@ impl Broker {
         }
     }
 
+    /// There is traffic: gives memory back that it has not wanted lately. To be called every now and then.
+    pub fn tend(&mut self) {
+        self.pool.tend();
+    }
+
     /// Gives memory back: there has been no traffic for a while.
     pub fn trim(&mut self) {
         self.pool.trim();

@@ -180,3 +180,24 @@ fn a_large_run_goes_out_from_where_it_is_and_its_rest_in_order() {
         assert_eq!(out, whole, "{taken} taken");
     }
 }
+
+#[test]
+fn a_pool_gives_back_what_nobody_wants_and_no_more() {
+    let mut pool = ChunkPool::default();
+    let used: Vec<Chunk> = (0..100).map(|_| pool.take()).collect();
+    used.into_iter().for_each(|chunk| pool.give(chunk));
+    // All were wanted in this time.
+    pool.tend();
+    assert_eq!(pool.free.len(), 100);
+    // Thirty are wanted in each of these.
+    for left in [100 - 64, 30, 30] {
+        let used: Vec<Chunk> = (0..30).map(|_| pool.take()).collect();
+        used.into_iter().for_each(|chunk| pool.give(chunk));
+        pool.tend();
+        assert_eq!(pool.free.len(), left);
+    }
+    for _ in 0..3 {
+        pool.tend();
+    }
+    assert_eq!(pool.free.len(), POOL_CHUNKS_MIN);
+}

@@ -29,6 +29,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// A sleep of this length that nothing ends shows that there is no traffic.
 const IDLE_MIN: Duration = Duration::from_millis(200);
 
+/// How often memory is looked after while there is traffic.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+
 /// Runs a shard until it has stopped.
 pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     if let Err(error) = ask_for_short_slices() {
@@ -38,7 +41,7 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     let mut idle = Idle::new(spin);
     shard.always_looks = matches!(spin, Spin::Fixed(_));
     let mut given_back = false;
-    let mut now = Duration::ZERO;
+    let (mut now, mut tended) = (Duration::ZERO, Duration::ZERO);
     while !shard.is_done() {
         // Silence is noticed soon: what was freed is no longer needed then.
         let longest = if given_back { SLEEP_MAX } else { IDLE_MIN };
@@ -49,6 +52,10 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
         let busy = news.any || arrived;
         if busy {
             given_back = false;
+            if now - tended >= TEND_EVERY {
+                shard.broker().tend();
+                tended = now;
+            }
         } else if now - before >= IDLE_MIN && !given_back {
             shard.broker().trim();
             memory::give_back();
