@@ -429,7 +429,7 @@ impl Accounts {
     /// How long it is better to wait for more although nothing more is there yet: accounts that come one by one take no more
     /// than half of the time to compile. Whoever waits for the answer to a push does not wait for that.
     pub fn pause(&self) -> Option<Duration> {
-        if !self.is_stale() || self.has_answers() {
+        if !self.can_wait() {
             return None;
         }
         let left = self.last_took.checked_sub(self.last_done?.elapsed())?;
@@ -442,9 +442,10 @@ impl Accounts {
         self.last_done = Some(Instant::now());
     }
 
-    /// Whether somebody has pushed something, and waits for the answer.
-    pub fn has_answers(&self) -> bool {
-        !self.answers.is_empty()
+    /// Whether what there is to put into force may take longer where the machine is full: clients wait for accounts that are
+    /// new here, and nobody for what has been pushed.
+    pub fn can_wait(&self) -> bool {
+        self.answers.is_empty() && !self.ready.is_empty()
     }
 
     /// What is known is in force: requests are answered, clients that waited for it go on.

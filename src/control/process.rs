@@ -167,4 +167,15 @@ mod tests {
         let limit = getrlimit(Resource::Nofile);
         assert_eq!((raised, limit.current), (limit.maximum, limit.maximum));
     }
+
+    #[test]
+    fn there_is_room_for_the_descriptors_of_all_connections() {
+        let open_files_max = raise_open_files();
+        make_room_for_files(open_files_max, 3000);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+        let size: u64 = size.unwrap().trim().parse().unwrap();
+        let wanted = 3000 + OTHER_FILES;
+        assert!(size >= open_files_max.map_or(wanted, |max| max.min(wanted)));
+    }
 }

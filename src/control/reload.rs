@@ -100,7 +100,7 @@ impl Reloader {
         let before = self.snapshots.current().clone();
         let keys = PublicKeys::of(&before.info);
         let (config, address) = (&self.config, self.address);
-        let in_a_hurry = accounts.has_answers();
+        let can_wait = accounts.can_wait();
         let compile = || {
             boot::snapshot(
                 config,
@@ -110,9 +110,9 @@ impl Reloader {
                 Some(&mut *accounts),
             )
         };
-        let next = match in_a_hurry {
-            true => compile(),
-            false => process::giving_way_most(compile),
+        let next = match can_wait {
+            true => process::giving_way_most(compile),
+            false => compile(),
         };
         match next {
             Ok(snapshot) => self.snapshots.publish(snapshot),

@@ -258,3 +258,41 @@ impl Desk {
 pub fn channel() -> (Sender<Job>, Receiver<Job>) {
     mpsc::channel()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gets_nothing_of_the_processor_is_starved() {
+        let (_jobs, incoming) = channel();
+        let pool = Pool::new(incoming);
+        thread::scope(|scope| {
+            let looks = scope.spawn(|| pool.look());
+            pool.helper.set(looks.thread().clone()).unwrap();
+            let starved = pool.doing(|| looks.join().unwrap());
+            assert!(starved);
+        });
+        // The next job tells the helper again once nobody has had one in hand for a while.
+        assert!(pool.looks.load(SeqCst));
+        assert_eq!(pool.in_hand.load(SeqCst), 0);
+        pool.look();
+        assert!(!pool.looks.load(SeqCst));
+    }
+
+    #[test]
+    fn a_helper_does_not_wait_for_a_job_that_a_worker_waits_for() {
+        let (jobs, incoming) = channel();
+        let pool = Pool::new(incoming);
+        assert!(pool.next_late().is_none());
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| pool.next().is_none());
+            while pool.intake.try_lock().is_ok() {
+                thread::yield_now();
+            }
+            assert!(pool.next_late().is_none());
+            drop(jobs);
+            assert!(worker.join().unwrap());
+        });
+    }
+}

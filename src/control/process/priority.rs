@@ -1,5 +1,7 @@
 //! Priorities of threads: what shards do comes first. A wish: a thread that may not lower its own keeps the usual one.
 
+use std::sync::Mutex;
+
 /// Niceness of threads that give way: on a full core they get a tenth of it.
 const NICE: i32 = 10;
 
@@ -18,14 +20,23 @@ pub fn give_way_most() {
     be_nice(NICE_MOST);
 }
 
-/// Does something on a thread that gives way most, and waits for it.
+/// Does something on a thread that gives way most, and waits for it; here where no thread is to be had.
 pub fn giving_way_most<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let work = Mutex::new(Some(work));
+    let take = || {
+        let mut work = work.lock().expect("nobody panics with the lock");
+        work.take().expect("it is taken once")
+    };
     std::thread::scope(|scope| {
-        let nicely = scope.spawn(|| {
+        let thread = std::thread::Builder::new().name("nicely".into());
+        let thread = thread.spawn_scoped(scope, || {
             give_way_most();
-            work()
+            take()()
         });
-        nicely.join().expect("the work does not panic")
+        match thread {
+            Ok(thread) => thread.join().expect("the work does not panic"),
+            Err(_) => take()(),
+        }
     })
 }
 
