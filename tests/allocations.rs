@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Sender};
 
 use gannet::auth::Authenticator;
 use gannet::broker::{Broker, ShardPlace};
@@ -18,10 +18,11 @@ use gannet::config::{Config, Limits};
 use gannet::proto::handshake::Info;
 use gannet::session::Snapshot;
 use gannet::session::secure::TlsPort;
+use gannet::shard::jobs::Incoming;
 use gannet::shard::ring::epoll::EpollRing;
 use gannet::shard::ring::handles::Waker;
 use gannet::shard::ring::{Ring, RingOptions, Wait};
-use gannet::shard::{Job, Node, Parts, Shard, Task, ToShard, mesh};
+use gannet::shard::{Job, Jobs, Node, Parts, Shard, Task, ToShard, mesh};
 use gannet::transport::tls::acceptor::{Acceptor, Options, Pair};
 use pki::identities;
 use rustls::time_provider::DefaultTimeProvider;
@@ -41,7 +42,7 @@ const ROUNDS: usize = 500;
 
 struct World {
     shard: Shard<EpollRing>,
-    jobs: Receiver<Job>,
+    jobs: Incoming,
     inbox: Sender<ToShard>,
     waker: Waker,
     port: u16,
@@ -54,7 +55,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (jobs_in, jobs) = mpsc::channel();
+        let (jobs_in, jobs) = Jobs::channels();
         let (inbox, inbox_out) = mpsc::channel();
         let mut ring = EpollRing::new(RingOptions::default()).unwrap();
         ring.accept(listener.as_raw_fd());
@@ -93,7 +94,7 @@ impl World {
             self.shard.step(0);
         });
         self.allocations += counted.count_total;
-        for Job { conn, task, .. } in self.jobs.try_iter() {
+        for Job { conn, task, .. } in self.jobs.short.try_iter() {
             let Task::Tls(task) = task else {
                 panic!("nobody gives credentials");
             };

@@ -38,6 +38,11 @@ pub enum Elsewhere {
 }
 
 impl Work {
+    /// Whether it takes a hundred times as long as the others.
+    pub fn takes_long(&self) -> bool {
+        matches!(self, Work::Bcrypt(_))
+    }
+
     /// Tells how the client came in over TLS, if a service may have to know.
     pub fn over_tls(&mut self, shown: impl FnOnce() -> Shown) {
         let tls = match self {

@@ -57,9 +57,15 @@ pub(super) fn is_named(subject: &[u8]) -> bool {
     subject.len() == SUBJECT_LEN + NAMED.len() && subject.ends_with(NAMED)
 }
 
+/// Whether it has the length of such a subject.
+#[inline(always)]
+fn has_its_length(subject: &[u8]) -> bool {
+    subject.len() == SUBJECT_LEN || is_named(subject)
+}
+
 /// The shard that waits for an answer, by its subject.
 pub(super) fn shard_of(subject: &[u8]) -> Option<usize> {
-    if subject.len() != SUBJECT_LEN && !is_named(subject) {
+    if !has_its_length(subject) {
         return None;
     }
     let shard = VALUES[usize::from(subject[SHARD_AT])];
@@ -220,7 +226,7 @@ impl Answers {
     }
 
     fn number(&self, subject: &[u8]) -> Option<u32> {
-        if subject.len() != SUBJECT_LEN && !is_named(subject) {
+        if !has_its_length(subject) {
             return None;
         }
         let number = number_of(&subject[NUMBER_AT..RANDOM_AT])?;

@@ -19,11 +19,11 @@ use crate::auth::{self, Outcome, Work};
 use crate::config::{Config, ConfigError, Labels, ResolverKind};
 use crate::proto::handshake::COMPATIBLE_VERSION;
 use crate::shard::ring::Token;
-use crate::shard::{Job, Task, ToShard};
+use crate::shard::{Job, Jobs, Task, ToShard};
 
 use super::bus::{Bus, Message};
 use super::callout::Callouts;
-use super::fetchers::{self, Fetchers, NOBODY};
+use super::fetchers::{Answer, Fetchers, NOBODY};
 use super::resolver::{self, Changed, Fetched, Resolver, tls};
 use super::workers::ShardLine;
 
@@ -56,7 +56,7 @@ pub enum Event {
         /// Which time it was asked for.
         number: u64,
         /// Its claims, or where else to ask, or why there are none.
-        found: Result<fetchers::Fetched, String>,
+        found: Result<Answer, String>,
     },
     /// Something came over the bus of the system account.
     Message(Message),
@@ -318,9 +318,9 @@ impl Accounts {
             Event::Wanted { key, waiting } => self.wanted(&key, waiting),
             Event::Fetched { key, number, .. } if !self.waits_for(&key, number) => {}
             Event::Fetched { key, found, .. } => match found {
-                Ok(fetchers::Fetched::Found(claims)) => self.found(&key, claims),
-                Ok(fetchers::Fetched::Refused(why)) => self.refuse(&key, &why, lines),
-                Ok(fetchers::Fetched::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
+                Ok(Answer::Found(claims)) => self.found(&key, claims),
+                Ok(Answer::Refused(why)) => self.refuse(&key, &why, lines),
+                Ok(Answer::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
                 Err(why) => self.give_up(&key, &why, lines),
             },
             Event::Message(message) => self.message(&message, now, lines),
@@ -449,7 +449,7 @@ impl Accounts {
     }
 
     /// What is known is in force: requests are answered, clients that waited for it go on.
-    pub fn go_on(&mut self, jobs: &Sender<Job>) {
+    pub fn go_on(&mut self, jobs: &Jobs) {
         self.due_since = None;
         for (reply, answer) in self.answers.drain(..) {
             if let Some((bus, _)) = &self.bus {

@@ -31,6 +31,11 @@ impl<T> Fair<T> {
         queue.push_back(job);
     }
 
+    /// Whether there is no job.
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
     /// The oldest job of the source whose turn it is.
     pub fn pop(&mut self) -> Option<T> {
         let source = self.turns.pop_front()?;

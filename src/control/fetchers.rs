@@ -38,7 +38,7 @@ pub struct Fetchers {
 }
 
 /// What came of asking for an account.
-pub enum Fetched {
+pub enum Answer {
     /// Its claims.
     Found(Arc<AccountClaims>),
     /// Its JWT does not count: why.
@@ -125,15 +125,15 @@ impl Fetchers {
 }
 
 impl Asked {
-    fn answer(&self, resolver: &Resolver) -> Result<Fetched, String> {
+    fn answer(&self, resolver: &Resolver) -> Result<Answer, String> {
         let now = Timestamp::now();
         let found = resolver.fetch(&self.key, now.as_millisecond())?;
         Ok(match found {
-            resolver::Fetched::Elsewhere(timeout) => Fetched::Elsewhere(timeout),
+            resolver::Fetched::Elsewhere(timeout) => Answer::Elsewhere(timeout),
             resolver::Fetched::Found(jwt) => {
                 match self.trust.account(&self.key, &jwt, now.as_second()) {
-                    Ok(claims) => Fetched::Found(Arc::new(claims)),
-                    Err(error) => Fetched::Refused(error.to_string()),
+                    Ok(claims) => Answer::Found(Arc::new(claims)),
+                    Err(error) => Answer::Refused(error.to_string()),
                 }
             }
         })

@@ -7,6 +7,7 @@ pub mod callout;
 mod fair;
 mod fetchers;
 pub mod log;
+mod pool;
 pub mod process;
 pub mod read;
 pub mod reload;

@@ -4,13 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use crate::cli::Flags;
 use crate::config::Config;
 use crate::config::diff::{ReloadPlan, diff};
-use crate::shard::{Job, Node, Snapshot, Surplus, ToShard, memory};
+use crate::shard::{Jobs, Node, Snapshot, Surplus, ToShard, memory};
 
 use super::accounts::{self, Accounts};
 use super::boot;
@@ -44,7 +43,7 @@ pub struct Reloader {
     /// Who asks callout services.
     pub callouts: Callouts,
     /// Where clients go on whose accounts have come.
-    pub jobs: Sender<Job>,
+    pub jobs: Jobs,
 }
 
 /// A change that nothing speaks against.

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::broker::{Broker, ShardPlace};
 use crate::config::Spin;
+use crate::shard::jobs::Incoming;
 use crate::shard::mesh::{self, Mesh};
 use crate::shard::ring::epoll::EpollRing;
 use crate::shard::ring::handles::{PeerHandle, Waker};
@@ -15,7 +16,7 @@ use crate::shard::ring::probe::{Kind, Refusal};
 use crate::shard::ring::uring::UringRing;
 use crate::shard::ring::{Ring, RingOptions};
 use crate::shard::run::run;
-use crate::shard::{Job, Node, Parts, Shard, Snapshot, ToShard};
+use crate::shard::{Jobs, Node, Parts, Shard, Snapshot, ToShard};
 
 use super::workers::ShardLine;
 
@@ -41,9 +42,9 @@ pub struct Running {
     /// How to speak to each.
     pub lines: Arc<Vec<ShardLine>>,
     /// Where slow credentials go,
-    pub jobs_in: Sender<Job>,
+    pub jobs_in: Jobs,
     /// and where they come out.
-    pub jobs: Receiver<Job>,
+    pub jobs: Incoming,
     /// A shard's end, with its error if it failed.
     pub ends: Receiver<Result<(), String>>,
     /// What they share.
@@ -84,7 +85,7 @@ struct Start {
     snapshot: Arc<Snapshot>,
     mesh: Mesh,
     node: Arc<Node>,
-    jobs: Sender<Job>,
+    jobs: Jobs,
     inbox: Receiver<ToShard>,
     greet: Sender<Result<Greeting, Failure>>,
     peers: Receiver<Vec<PeerHandle>>,
@@ -97,7 +98,7 @@ struct Start {
 pub fn start(plan: Plan, snapshot: &Arc<Snapshot>) -> Result<Running, Failure> {
     let plan = Arc::new(plan);
     let node = Node::new(plan.count);
-    let (jobs_in, jobs) = mpsc::channel();
+    let (jobs_in, jobs) = Jobs::channels();
     let (greet, greetings) = mpsc::channel();
     let (ended, ends) = mpsc::channel();
     let mut inboxes = Vec::new();

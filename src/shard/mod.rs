@@ -8,6 +8,7 @@
 
 pub mod connections;
 pub mod input;
+pub mod jobs;
 pub mod lent;
 pub mod lifecycle;
 pub mod memory;
@@ -22,13 +23,12 @@ pub mod swap;
 pub mod timers;
 
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender};
 
-use crate::auth::{Outcome, Work};
+use crate::auth::Outcome;
 use crate::broker::Broker;
 use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
 use crate::broker::events::NodeName;
@@ -37,9 +37,10 @@ use crate::session::{Context, Port};
 use crate::transport::tls::{Scratch, Step};
 
 use connections::{Connections, Wires};
+pub use jobs::{Job, Jobs, Task};
 use mesh::{Item, Mesh};
 use ring::{Event, Ring, Token, Wait};
-use secure::{Rate, TlsTask};
+use secure::Rate;
 use swap::Judging;
 use timers::Timers;
 
@@ -66,28 +67,6 @@ impl Node {
             handshakes: Rate::default(),
         })
     }
-}
-
-/// What a shard asks of the workers.
-#[derive(Debug)]
-pub struct Job {
-    /// Which shard asks.
-    pub shard: usize,
-    /// For which connection.
-    pub conn: Token,
-    /// Where the client is: sources take turns.
-    pub source: IpAddr,
-    /// The slow part.
-    pub task: Task,
-}
-
-/// What there is to do.
-#[derive(Debug)]
-pub enum Task {
-    /// To verify credentials; the number is for the verdict.
-    Verify(u32, Box<Work>),
-    /// To make a step of a TLS handshake.
-    Tls(TlsTask),
 }
 
 /// What others tell a shard, besides the mesh.
@@ -142,7 +121,7 @@ pub struct Shard<R: Ring> {
     mesh: Mesh,
     timers: Timers,
     node: Arc<Node>,
-    jobs: Sender<Job>,
+    jobs: Jobs,
     inbox: Receiver<ToShard>,
     events: Vec<Event>,
     effects: Vec<Effect>,
@@ -176,7 +155,7 @@ pub struct Parts<R: Ring> {
     /// What all shards share.
     pub node: Arc<Node>,
     /// Where slow verification is asked for.
-    pub jobs: Sender<Job>,
+    pub jobs: Jobs,
     /// Where others speak to it.
     pub inbox: Receiver<ToShard>,
 }

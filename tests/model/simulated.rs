@@ -11,8 +11,9 @@ use gannet::broker::{Broker, PendingLimits, ShardPlace};
 use gannet::config::Config;
 use gannet::proto::handshake::Info;
 use gannet::session::Snapshot;
+use gannet::shard::jobs::Incoming;
 use gannet::shard::ring::Ring;
-use gannet::shard::{Job, Node, Parts, Shard, ToShard, mesh};
+use gannet::shard::{Jobs, Node, Parts, Shard, ToShard, mesh};
 
 use super::client::Client;
 use super::net::{Net, SocketId};
@@ -35,7 +36,7 @@ pub struct Simulated {
     sockets: Vec<SocketId>,
     now_ms: u64,
     _inboxes: Vec<mpsc::Sender<ToShard>>,
-    _jobs: mpsc::Receiver<Job>,
+    _jobs: Incoming,
 }
 
 impl Simulated {
@@ -45,7 +46,7 @@ impl Simulated {
         let pipe_bytes = rng.pick(&[200, 1_000, 64_000]);
         let net = Rc::new(RefCell::new(Net::new(shards, pipe_bytes)));
         let node = Node::new(shards);
-        let (jobs, jobs_out) = mpsc::channel();
+        let (jobs, jobs_out) = Jobs::channels();
         let (mut inboxes, mut threads) = (Vec::new(), Vec::new());
         let chances = Chances {
             progress: rng.pick(&[300, 1_000]),

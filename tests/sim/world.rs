@@ -12,9 +12,10 @@ use gannet::broker::{Broker, PendingLimits, ShardPlace};
 use gannet::config::{Config, Limits};
 use gannet::proto::handshake::Info;
 use gannet::session::Snapshot;
+use gannet::shard::jobs::Incoming;
 use gannet::shard::mesh;
 use gannet::shard::ring::Ring;
-use gannet::shard::{Job, Node, Parts, Shard, ToShard};
+use gannet::shard::{Jobs, Node, Parts, Shard, ToShard};
 
 use super::client::{Client, State};
 use super::model::{Model, Seen};
@@ -73,7 +74,7 @@ pub struct World {
     report: Report,
     trace: bool,
     _inboxes: Vec<mpsc::Sender<ToShard>>,
-    _jobs: mpsc::Receiver<Job>,
+    _jobs: Incoming,
 }
 
 impl World {
@@ -86,7 +87,7 @@ impl World {
         }
         let net = Rc::new(RefCell::new(Net::new(scenario.shards, scenario.pipe_bytes)));
         let node = Node::new(scenario.shards);
-        let (jobs, jobs_out) = mpsc::channel();
+        let (jobs, jobs_out) = Jobs::channels();
         let mut inboxes = Vec::new();
         let mut threads = Vec::new();
         let meshes = mesh::connect_with_capacity(scenario.shards, scenario.mesh_items);
