@@ -24,12 +24,20 @@ pub(super) fn allows_standard(user: &User) -> bool {
             .any(|name| name.eq_ignore_ascii_case("STANDARD"))
 }
 
+/// Whether these are names, and not one of them is known: the user can connect in no way. None at all is every way.
+pub(crate) fn allow_no_way(types: &[String]) -> bool {
+    !types.is_empty() && !types.iter().any(|name| is_known(name))
+}
+
+fn is_known(name: &str) -> bool {
+    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// An error for each unknown name.
 pub(super) fn check(user: &User) -> impl Iterator<Item = ConfigError> {
-    let known = |name: &str| NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
     user.connection_types
         .iter()
-        .filter(move |name| !known(name))
+        .filter(|name| !is_known(name))
         .map(|name| ConfigError {
             at: Some(user.at.clone()),
             text: format!("unknown connection type {name:?}"),

@@ -205,6 +205,9 @@ fn made_text(reason: &jwt::Reason, service: &str) -> String {
         jwt::Reason::Times => {
             format!("Authorized user on account {service:?} outside of valid connect times")
         }
+        jwt::Reason::ConnectionType => {
+            format!("Authorized user on account {service:?} using invalid connection type")
+        }
         reason => format!("User JWT is not valid: {reason}"),
     }
 }

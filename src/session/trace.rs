@@ -1,6 +1,7 @@
 //! `-V`: what a session heard and said, as log lines in the oracle's form. Never shows a secret.
 
 use memchr::memchr;
+use serde_json::Value;
 
 use crate::broker::run::Run;
 use crate::proto::parser::Op;
@@ -9,7 +10,7 @@ use super::Context;
 use super::client::Client;
 
 /// CONNECT fields that are not shown.
-const SECRETS: [&str; 4] = ["pass", "auth_token", "jwt", "sig"];
+const SECRETS: [&str; 5] = ["pass", "auth_token", "jwt", "sig", "proxy_sig"];
 
 impl Client {
     /// An operation other than a publish.
@@ -80,20 +81,31 @@ impl Client {
 
 /// CONNECT's JSON with secrets replaced; nothing of it where it is no JSON.
 fn without_secrets(json: &[u8]) -> String {
-    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(json) else {
+    let Ok(mut value) = serde_json::from_slice::<Value>(json) else {
         return "[not JSON]".into();
     };
-    if let Some(fields) = value.as_object_mut() {
-        for (name, field) in fields.iter_mut() {
-            if SECRETS
-                .iter()
-                .any(|secret| name.eq_ignore_ascii_case(secret))
-            {
-                *field = "[REDACTED]".into();
+    hide_secrets(&mut value);
+    value.to_string()
+}
+
+/// Hides them, however deep they stand: who puts them in the wrong place has not given them away.
+fn hide_secrets(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                if SECRETS
+                    .iter()
+                    .any(|secret| name.eq_ignore_ascii_case(secret))
+                {
+                    *field = "[REDACTED]".into();
+                } else {
+                    hide_secrets(field);
+                }
             }
         }
+        Value::Array(list) => list.iter_mut().for_each(hide_secrets),
+        _ => {}
     }
-    value.to_string()
 }
 
 #[cfg(test)]
@@ -110,6 +122,10 @@ mod tests {
             (
                 r#"{"jwt":"e.y.J","sig":"s","name":"n"}"#,
                 r#"{"jwt":"[REDACTED]","sig":"[REDACTED]","name":"n"}"#,
+            ),
+            (
+                r#"{"proxy_sig":"s","x":[{"pass":"x","y":{"sig":"z"}}]}"#,
+                r#"{"proxy_sig":"[REDACTED]","x":[{"pass":"[REDACTED]","y":{"sig":"[REDACTED]"}}]}"#,
             ),
             (r#"{"pass":"x""#, "[not JSON]"),
             ("null", "null"),

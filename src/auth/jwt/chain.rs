@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use nkeys::KeyPair;
 
 use crate::auth::callout::CALLOUT_SUBJECT;
+use crate::auth::connection_type::allow_no_way;
 use crate::auth::permission::Permissions;
 use crate::config::Position;
 
@@ -205,6 +206,9 @@ pub fn admit_made(
     };
     let (limits, scope) = limits_of(user, trust, account)?;
     let until = times_left(&limits, trust, now)?;
+    if allow_no_way(&limits.allowed_connection_types) {
+        return Err(Reason::ConnectionType);
+    }
     candidate.identity(&limits, scope, account, until, closed)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::auth::connection_type::allow_no_way;
 use crate::auth::identity;
 use crate::auth::permission::Permissions;
 use crate::config::{self, Position, Rule};
@@ -39,6 +40,10 @@ pub fn grant(
         Allowed::Until(end) => Some(end),
         Allowed::Never => return Err("outside of valid connect times".to_owned()),
     };
+    // The oracle asks no more of them: who may come by WebSocket alone is let in.
+    if allow_no_way(&limits.allowed_connection_types) {
+        return Err("using invalid connection type".to_owned());
+    }
     let at = Position {
         file: format!("JWT of user {}", user.common.subject).into(),
         line: 0,
@@ -50,7 +55,7 @@ pub fn grant(
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         format!("with permissions that are not valid: {}", texts.join("; "))
     })?;
-    let token_ends = (user.common.expires > 0).then(|| times::from_seconds(user.common.expires));
+    let token_ends = (user.common.expires != 0).then(|| times::from_seconds(user.common.expires));
     Ok(Grant {
         permissions: permissions.map(Arc::new),
         expires: token_ends.into_iter().chain(until).min(),

@@ -100,8 +100,13 @@ fn range_until(start: Time, end: Time, zone: &TimeZone, now: Timestamp) -> Optio
     (from < now && now < until).then_some(until)
 }
 
-/// So many seconds since 1970, as far as times go.
+/// So many seconds since 1970, as far as times go. The oracle counts from the year 1: what its count cannot hold lies before
+/// all times.
 pub(super) fn from_seconds(seconds: i64) -> Timestamp {
+    const FROM_YEAR_1_TO_1970: i64 = 62_135_596_800;
+    if seconds > i64::MAX - FROM_YEAR_1_TO_1970 {
+        return Timestamp::MIN;
+    }
     Timestamp::from_second(seconds).unwrap_or(match seconds {
         0.. => Timestamp::MAX,
         _ => Timestamp::MIN,
