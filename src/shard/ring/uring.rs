@@ -21,6 +21,7 @@ use io_uring::{IoUring, cqueue, opcode};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
 
+use self::alarm::Alarm;
 use self::buffers::ReceiveBuffers;
 use self::setup::{Features, SetupError};
 use super::fd::{borrow, send_now, shut_and_close};
@@ -30,6 +31,7 @@ use super::probe::Refusal;
 use super::{BufferId, Event, ReceiveEnd, Ring, RingOptions, Token, Wait};
 use crate::broker::outbox::Chunk;
 
+mod alarm;
 mod buffers;
 pub mod setup;
 
@@ -39,11 +41,11 @@ const WOKEN: u64 = u64::MAX;
 const WAKER_POLL: u64 = u64::MAX - 1;
 const CANCEL: u64 = u64::MAX - 2;
 const DOORS_POLL: u64 = u64::MAX - 3;
+const ALARM: u64 = u64::MAX - 4;
 const WAKE_FAILED: u64 = 1 << 63;
 
 /// `io_uring_enter` flags of linux/io_uring.h.
 const ENTER_GETEVENTS: u32 = 1;
-const ENTER_EXT_ARG: u32 = 8;
 const ENTER_NO_IOWAIT: u32 = 128;
 
 /// A shard's access to the kernel by io_uring. Lives and dies on the shard's thread.
@@ -71,6 +73,7 @@ pub struct UringRing {
     /// Receives out of the kernel until a buffer is free, those that got nothing at all first.
     starved: VecDeque<usize>,
     waker_armed: bool,
+    alarm: Alarm,
     /// Shut down and closed as soon as all that was queued before is submitted.
     closing: Vec<RawFd>,
     /// What the submission queue did not take.
@@ -145,6 +148,7 @@ impl UringRing {
             receives: Vec::new(),
             starved: VecDeque::new(),
             waker_armed: false,
+            alarm: Alarm::default(),
             closing: Vec::new(),
             backlog: VecDeque::new(),
             ready: Vec::new(),
@@ -352,7 +356,7 @@ impl UringRing {
         let there = !self.ring.completion().is_empty();
         let result = match wait {
             Wait::For(time) if !there && !time.is_zero() => {
-                self.enter_and_wait(queued, self.listeners.bound(time))
+                self.enter_and_wait(self.listeners.bound(time))
             }
             _ if there || self.features.taskrun_flag => {
                 if queued == 0 && !hidden {
@@ -377,20 +381,22 @@ impl UringRing {
         unsafe { submitter.enter::<SubmitArgs>(queued, 0, ENTER_GETEVENTS, None) }
     }
 
-    fn enter_and_wait(&self, queued: u32, time: Duration) -> io::Result<usize> {
-        let time = Timespec::from(time);
-        let arguments = SubmitArgs::new().timespec(&time);
+    fn enter_and_wait(&mut self, time: Duration) -> io::Result<usize> {
+        if let Some(entry) = self.alarm.within(time, ALARM, CANCEL) {
+            self.push(entry);
+        }
         let no_iowait = if self.features.no_iowait {
             ENTER_NO_IOWAIT
         } else {
             0
         };
-        let flags = ENTER_GETEVENTS | ENTER_EXT_ARG | no_iowait;
-        // SAFETY: EXT_ARG goes with `SubmitArgs`, which is the kernel's structure and outlives the call.
+        let queued = self.ring.submission().len() as u32;
+        let flags = ENTER_GETEVENTS | no_iowait;
+        // SAFETY: no argument is passed; for the entries submitted see `try_push`.
         unsafe {
             self.ring
                 .submitter()
-                .enter(queued, 1, flags, Some(&arguments))
+                .enter::<SubmitArgs>(queued, 1, flags, None)
         }
     }
 
@@ -496,6 +502,7 @@ impl UringRing {
                     self.doors_armed = false;
                     self.accept_some(result, events);
                 }
+                ALARM => self.alarm.went_off(),
                 CANCEL => {} // Nothing left to cancel: its last completion comes, or has come.
                 failed if failed & WAKE_FAILED != 0 => {
                     // The peer's ring is gone or will not take it: the way that always works.
