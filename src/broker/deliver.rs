@@ -241,8 +241,13 @@ impl Broker {
             self.dirty.push(conn);
         }
         let far = peer.outbox.pending_bytes();
-        if far >= self.pending.attention_bytes
-            && (far >= self.pending.bound_bytes || peer.outbox.is_worth_offering(self.dirty.len()))
+        if far < self.attention_bytes {
+            return;
+        }
+        let first = far < self.pending.attention_bytes;
+        if first
+            || far >= self.pending.bound_bytes
+            || peer.outbox.is_worth_offering(self.dirty.len())
         {
             self.attend(conn, origin, out);
         }
@@ -252,7 +257,11 @@ impl Broker {
     fn attend(&mut self, conn: ConnId, origin: Origin, out: &mut impl Outlet) {
         let peer = self.peers[conn as usize].as_mut().expect("open");
         let far = peer.outbox.pending_bytes();
-        if peer.outbox.is_worth_offering(self.dirty.len()) {
+        let first = std::mem::replace(&mut self.attention_bytes, self.pending.attention_bytes)
+            < self.pending.attention_bytes;
+        if (first && self.dirty.len() == 1 && peer.outbox.may_offer())
+            || peer.outbox.is_worth_offering(self.dirty.len())
+        {
             let send = |parts: &[IoSlice<'_>]| out.send_now(conn, parts);
             peer.outbox.offer(&mut self.pool, send);
             self.after_sent(conn);

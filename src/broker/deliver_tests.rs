@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::io::IoSlice;
 
-use super::super::effect::{ConnId, Outlet};
+use super::super::effect::{Batch, ConnId, Outlet};
+use super::super::outbox::{FIRST_BYTES, FIRST_OF_BYTES_MAX};
 use super::super::run::{Message, Run};
 use super::super::{Broker, PendingLimits, ShardPlace};
 use crate::proto::handshake::ConnectOptions;
@@ -203,4 +204,49 @@ fn a_maximum_is_kept() {
     let count = |text: Vec<u8>| memchr::memmem::find_iter(&text, b"MSG a.b ").count();
     assert_eq!(count(got(&mut broker, &mut sockets, 2)), 100);
     assert_eq!(count(got(&mut broker, &mut sockets, 3)), 7);
+}
+
+/// What the sockets have got before the turn ends that so many bytes came in, and after it had so many from another shard.
+fn early(sids: &[&str], came: usize, from_shard: usize) -> usize {
+    let mut broker = broker(sids);
+    let mut sockets = Sockets {
+        taken: HashMap::new(),
+        room: Box::new(|_| usize::MAX),
+    };
+    broker.begin_turn(came);
+    let batch = Batch {
+        bytes: vec![0; from_shard],
+        ..Batch::default()
+    };
+    broker.apply(0, &batch, &mut sockets);
+    let text = format!("100\r\n{}\r\n", "y".repeat(100));
+    let message = Message {
+        tail: 0,
+        reply_len: 0,
+        body: 5,
+        header_len: 0,
+        end: text.len() as u32,
+    };
+    let run = Run {
+        bytes: text.as_bytes(),
+        subject: b"a.b",
+        headers: false,
+        messages: &[message],
+    };
+    for _ in 0..60 {
+        broker
+            .publish(PUBLISHER, &run, &mut sockets)
+            .expect("may publish");
+    }
+    sockets.taken.values().map(Vec::len).sum()
+}
+
+#[test]
+fn the_first_goes_out_early_where_little_came() {
+    let delivery = "MSG a.b 1 100\r\n".len() + 102;
+    let first = (FIRST_BYTES as usize).div_ceil(delivery) * delivery;
+    assert_eq!(early(&["1"], 60 * 112, 0), first, "once a turn");
+    assert_eq!(early(&["1"], FIRST_OF_BYTES_MAX + 1, 0), 0);
+    assert_eq!(early(&["1"], 100, FIRST_OF_BYTES_MAX), 0);
+    assert_eq!(early(&["1", "2"], 60 * 112, 0), 0, "others wait as well");
 }

@@ -60,6 +60,7 @@ impl Broker {
 
     /// Takes what another shard sent.
     pub fn apply(&mut self, from: u8, batch: &Batch, out: &mut impl Outlet) {
+        self.take_in(batch.bytes.len());
         for record in &batch.records {
             if let Record::Interest { account, .. }
             | Record::Answer { account, .. }

@@ -67,7 +67,7 @@ pub struct PendingLimits {
     pub hold_bytes: Option<u64>,
     /// The lesser of the two: from here on somebody is held back or cut.
     bound_bytes: u64,
-    /// Below, nothing is to be done after bytes were added.
+    /// Below, nothing is to be done after bytes were added, but for the first that goes out in a turn.
     attention_bytes: u64,
 }
 
@@ -104,6 +104,10 @@ pub struct ShardPlace {
 pub struct Broker {
     place: ShardPlace,
     pending: PendingLimits,
+    /// How much has come in this turn.
+    turn_bytes: usize,
+    /// Below, nothing is to be done after bytes were added: less where the first that goes out in this turn goes out early.
+    attention_bytes: u64,
     table: Arc<RoutingTable>,
     accounts: Vec<Interest>,
     answers: Answers,
@@ -149,6 +153,8 @@ impl Broker {
         Broker {
             place,
             pending,
+            turn_bytes: 0,
+            attention_bytes: pending.attention_bytes,
             table: Arc::default(),
             accounts: vec![Interest::new(seed)],
             answers: Answers::new(place, seed),
@@ -181,6 +187,21 @@ impl Broker {
         self.now_ms = now_ms;
         self.now_ns = self.now_ns.max(now_ms * 1_000_000);
         self.answers.set_time(now_ms);
+    }
+
+    /// A turn begins, in which so many bytes came from clients.
+    pub fn begin_turn(&mut self, bytes: usize) {
+        self.turn_bytes = 0;
+        self.attention_bytes = self.pending.attention_bytes.min(outbox::FIRST_BYTES);
+        self.take_in(bytes);
+    }
+
+    /// So many bytes of messages came in this turn as well.
+    fn take_in(&mut self, bytes: usize) {
+        self.turn_bytes += bytes;
+        if self.turn_bytes > outbox::FIRST_OF_BYTES_MAX {
+            self.attention_bytes = self.pending.attention_bytes;
+        }
     }
 
     /// Ends requests whose time has passed. Answers that lie there when a turn begins may have come in time, however late

@@ -124,6 +124,8 @@ pub struct Shard<R: Ring> {
     jobs: Jobs,
     inbox: Receiver<ToShard>,
     events: Vec<Event>,
+    /// Bytes from clients in them.
+    came_bytes: usize,
     effects: Vec<Effect>,
     dirty: Vec<ConnId>,
     awaiting_mesh: Vec<Token>,
@@ -229,6 +231,7 @@ impl<R: Ring> Shard<R> {
             jobs: parts.jobs,
             inbox: parts.inbox,
             events: Vec::new(),
+            came_bytes: 0,
             effects: Vec::new(),
             dirty: Vec::new(),
             awaiting_mesh: Vec::new(),
@@ -254,6 +257,7 @@ impl<R: Ring> Shard<R> {
                 _ => news.any = true,
             }
         }
+        self.came_bytes = news.bytes;
         Ok(news)
     }
 
@@ -262,6 +266,7 @@ impl<R: Ring> Shard<R> {
         self.context.now_ms = now_ms;
         self.broker.set_time(now_ms);
         self.context.now_ns = self.broker.now_ns();
+        self.broker.begin_turn(self.came_bytes);
         self.drain_mesh();
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {

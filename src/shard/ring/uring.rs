@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs};
 use io_uring::{IoUring, cqueue, opcode};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
