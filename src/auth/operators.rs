@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
+use nkeys::KeyPairType;
 
 use crate::config::{self, Config, ConfigError, Position, ResolverKind, is_account_key};
 use crate::proto::handshake::COMPATIBLE_VERSION;
 
-use super::jwt::{AccountClaims, OperatorClaims, Trust, UserClaims};
+use super::jwt::{AccountClaims, OperatorClaims, Trust, UserClaims, is_public};
 
 /// `nsc push` adds this to the URL of an operator.
 const ACCOUNTS_PATH: &str = "/accounts";
@@ -33,6 +34,10 @@ pub struct OperatorMode {
     pub pinned: BTreeSet<String>,
     /// The user JWT of clients that bring none.
     pub default_sentinel: Option<String>,
+}
+
+fn is_operator_key(key: &str) -> bool {
+    is_public(&KeyPairType::Operator, key)
 }
 
 /// What is wrong with the JWTs that stand in a configuration; what the oracle's `-t` finds.
@@ -171,6 +176,11 @@ impl OperatorMode {
         for (claims, operator) in self.operators.iter().zip(&written.operators) {
             if let Some(text) = too_new(claims) {
                 error(&operator.at, text);
+            }
+            // An account's key among them would make that account trust itself.
+            if claims.trusted_keys().any(|key| !is_operator_key(key)) {
+                let text = "the operator's JWT trusts a key that is not a public operator key";
+                error(&operator.at, text.to_owned());
             }
         }
         if let Some((jwt, at)) = &written.default_sentinel

@@ -1,7 +1,7 @@
 //! From a configuration to a running broker and back: listens, starts shards and workers, waits for the end.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +32,9 @@ use super::shards::{self, Failure, Plan, Running};
 use super::signals::{self, Event};
 use super::snapshots::Snapshots;
 use super::{tls, workers};
+
+/// INFO `api_lvl`: what the oracle says without JetStream as well, and clients read as a number.
+const API_LEVEL: u64 = 5;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -350,6 +353,7 @@ pub fn snapshot(
         tls_verify: config.tls.as_ref().is_some_and(|tls| tls.verify),
         tls_available: config.tls.is_some() && config.allow_non_tls,
         max_payload: i32::try_from(config.limits.payload_bytes_max).unwrap_or(i32::MAX),
+        api_lvl: API_LEVEL,
         ..Info::default()
     };
     Ok(Snapshot {
@@ -385,16 +389,11 @@ fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {
     let port =
         u16::try_from(config.port.max(0)).map_err(|_| format!("{} is not a port", config.port))?;
     let bind = || -> std::io::Result<(OwnedFd, SocketAddr)> {
-        let address = (config.host.as_str(), port)
-            .to_socket_addrs()?
-            .next()
+        let found: Vec<SocketAddr> = (config.host.as_str(), port).to_socket_addrs()?.collect();
+        let old = found.iter().find(|address| address.is_ipv4());
+        let address = *(old.or(found.first()))
             .ok_or_else(|| std::io::Error::other("the host has no address"))?;
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(
-            domain,
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Protocol::TCP),
-        )?;
+        let (socket, address) = socket_for(address)?;
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -416,6 +415,21 @@ fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), String> {
     })
 }
 
+/// A socket for an address. One for all addresses is for those of both families, as the oracle's is, where there are both.
+fn socket_for(address: SocketAddr) -> std::io::Result<(Socket, SocketAddr)> {
+    let stream = |domain| {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        Socket::new(domain, kind, Some(Protocol::TCP))
+    };
+    if address.ip().is_unspecified()
+        && let Ok(socket) = stream(Domain::IPV6)
+        && socket.set_only_v6(false).is_ok()
+    {
+        return Ok((socket, (Ipv6Addr::UNSPECIFIED, address.port()).into()));
+    }
+    Ok((stream(Domain::for_address(address))?, address))
+}
+
 /// Writes the ports file, if one is asked for; what goes wrong is logged.
 pub fn write_ports_file(config: &Config, address: SocketAddr) -> Option<PortsFile> {
     let dir = config.ports_file_dir.as_deref()?;
@@ -426,4 +440,24 @@ pub fn write_ports_file(config: &Config, address: SocketAddr) -> Option<PortsFil
     PortsFile::write(dir, &program, std::process::id(), &urls)
         .map_err(|problem| log::error!("{problem}"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    #[test]
+    fn all_addresses_are_those_of_both_families() {
+        let config = Config {
+            host: "0.0.0.0".to_owned(),
+            port: -1,
+            ..Config::default()
+        };
+        let (_listener, address) = listen(&config).expect("a free port");
+        TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).expect("listens there");
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            TcpStream::connect((Ipv6Addr::LOCALHOST, address.port())).expect("listens there");
+        }
+    }
 }

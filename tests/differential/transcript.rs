@@ -25,7 +25,6 @@ const IDENTITY: &[&str] = &[
 const IGNORED: &[(&str, &str)] = &[
     ("go", "the compiler's version; gannet has none to tell"),
     ("git_commit", "the build's identity"),
-    ("api_lvl", "the level of the JetStream API"),
 ];
 
 /// The transcript of a case: the processes' part, then each connection's.

@@ -302,7 +302,7 @@ fn activations() {
         a(json!({})),
         with(activation("A.a", json!({}), json!({"exp": NOW}))),
         expect![[r#"
-        account A.b ("A.b"): import of stream "x.1" from A.a: its activation token expires now
+        account A.b ("A.b"): import of stream "x.1" from A.a: its activation token has expired
     "#]],
     );
     check(

@@ -248,8 +248,9 @@ impl<'a> Converter<'a> {
             }
         }
         issues.check_times(common, self.now);
-        if common.expires == self.now {
-            return Err("its activation token expires now".to_owned());
+        // Unlike elsewhere an end before 1970 is one, and the last second does not count.
+        if common.expires < 0 || common.expires == self.now {
+            return Err("its activation token has expired".to_owned());
         }
         if let Some(issue) = issues.blocking() {
             return Err(format!("its activation token: {}", issue.text));

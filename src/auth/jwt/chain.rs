@@ -270,6 +270,9 @@ fn faults(
     if ends != 0 && ends <= attempt.now.as_second() {
         faults.push(Reason::AccountExpired(ends));
     }
+    if limits.proxy_required {
+        faults.push(Reason::ProxyRequired);
+    }
     if limits.bearer_token && account.account.limits.disallow_bearer {
         faults.push(Reason::Bearer);
     }

@@ -30,7 +30,8 @@ const LISTS_OF_OBJECTS: &[&str] = &["exports", "imports", "times"];
 /// Members whose values are objects with keys and subjects for members: their letters are as they are.
 const BY_NAME: &[&str] = &["mappings", "revocations", "tiered_limits"];
 
-/// Reads JSON text that is an object. Members and elements that are `null` are left out.
+/// Reads JSON text that is an object. Members that are `null` are left out; an element that is counts as an empty text, which is
+/// what the oracle reads in a list of texts. In a list of objects, where it may read an empty one, it is refused.
 ///
 /// # Errors
 /// What is wrong with the text; also nesting deeper than 128, `serde_json`'s own bound, and a list where an object belongs.
@@ -206,10 +207,10 @@ fn drop_nulls(value: &mut Value) {
             fields.retain(|_, value| !value.is_null());
             fields.values_mut().for_each(drop_nulls);
         }
-        Value::Array(items) => {
-            items.retain(|item| !item.is_null());
-            items.iter_mut().for_each(drop_nulls);
-        }
+        Value::Array(items) => items.iter_mut().for_each(|item| match item {
+            Value::Null => *item = Value::String(String::new()),
+            item => drop_nulls(item),
+        }),
         _ => {}
     }
 }

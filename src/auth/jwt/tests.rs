@@ -247,12 +247,12 @@ fn a_list_is_no_object() {
 }
 
 #[test]
-fn nulls_are_nothing() {
+fn nulls_are_nothing_and_empty_texts_in_lists() {
     let mut value = claims("user", "U.bob", json!({}), json!({}));
     value["nats"]["pub"] = json!({"allow": null, "deny": ["x", null]});
     value["exp"] = Value::Null;
     let user = UserClaims::decode(&sign("A.a", value)).expect("a user");
-    assert_eq!(user.limits.permissions.publish.deny, ["x"]);
+    assert_eq!(user.limits.permissions.publish.deny, ["x", ""]);
     assert_eq!(user.common.expires, 0);
 }
 

@@ -131,7 +131,7 @@ fn lenient(last_two: &str, padding: Option<char>) -> Encoding {
 
 /// Whether a text is the public key of this kind. Whether it is a point of the curve that signatures are made with is seen
 /// where it signs; curve keys, which sign nothing, need not be.
-pub(super) fn is_public(kind: &KeyPairType, text: &str) -> bool {
+pub(in crate::auth) fn is_public(kind: &KeyPairType, text: &str) -> bool {
     nkeys::from_public_key(text).is_ok_and(|(prefix, _)| KeyPairType::from(prefix) == *kind)
 }
 

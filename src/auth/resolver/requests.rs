@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::index::Hash;
 use super::{Store, Unusable, expires_ms, take, usable};
-use crate::auth::jwt::{AccountClaims, Issue, Severity, decode};
+use crate::auth::jwt::{AccountClaims, Issue, Severity, WeightedMapping, decode};
 use crate::auth::operators::OperatorMode;
 use crate::config::is_account_key;
+use crate::subject::{Transform, TransformError, TransformErrorKind, is_pattern};
 
 pub use super::reply::Reply;
 
@@ -428,7 +429,49 @@ fn errors(claims: &AccountClaims, now_ms: i64) -> Option<String> {
     let texts: Vec<&str> = (issues.iter().filter(is_error))
         .map(|issue| issue.text.as_str())
         .collect();
-    (!texts.is_empty()).then(|| format!("validation errors: [{}]", texts.join(" ")))
+    let errors = (!texts.is_empty()).then(|| format!("validation errors: [{}]", texts.join(" ")));
+    errors.or_else(|| mapping_error(claims))
+}
+
+/// What is wrong with the first mapping that is none, in the oracle's words: its account keeps what it has.
+fn mapping_error(claims: &AccountClaims) -> Option<String> {
+    for (source, ways) in &claims.account.mappings {
+        if !is_pattern(source.as_bytes()) {
+            return Some(format!("mapping {source:?}: invalid subject"));
+        }
+        for (at, way) in ways.iter().enumerate() {
+            let subject = &way.subject;
+            let same =
+                |other: &WeightedMapping| other.subject == *subject && other.cluster == way.cluster;
+            if ways[..at].iter().any(same) {
+                return Some(format!(
+                    "mapping {source:?}: duplicate entry for {subject:?}"
+                ));
+            }
+            if let Err(error) = Transform::new(source, subject) {
+                let error = transform_error(&error);
+                return Some(format!("mapping {source:?} -> {subject:?}: {error}"));
+            }
+        }
+    }
+    None
+}
+
+fn transform_error(error: &TransformError) -> String {
+    let what = match error.kind {
+        TransformErrorKind::UnknownFunction => "unknown function",
+        TransformErrorKind::TooFewArguments => "not enough arguments passed to the function",
+        TransformErrorKind::TooManyArguments => "too many arguments passed to the function",
+        TransformErrorKind::BadArgument => "function argument is invalid or in the wrong format",
+        TransformErrorKind::NoSuchWildcard(number, _) => {
+            let text = &error.text;
+            return format!(
+                "invalid mapping destination: wildcard index out of range in {text}: [{number}]"
+            );
+        }
+        _ => return "invalid subject".to_owned(),
+    };
+    format!("invalid mapping destination: {what} in {}", error.text)
 }
 
 /// `nats.accounts` of a token that has been decoded.

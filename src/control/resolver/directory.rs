@@ -2,10 +2,9 @@
 //! signature, never decides who may write.
 //!
 //! A file is written beside its place, synced, and renamed: whatever happens meanwhile, there is the old JWT or the new
-//! one. What cannot be written leaves the old one. Files in directories below (named by the last two letters of the key,
-//! in what other tools write) are found as well, and written where they were found.
+//! one. What cannot be written leaves the old one. What lies in directories below is nobody's account: a copy kept there does
+//! not keep alive what was removed.
 
-use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -21,19 +20,15 @@ const UNFINISHED: &str = ".unfinished";
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// Directories below the directory, at most.
-const DEPTH_MAX: usize = 4;
-
 /// The JWTs of a directory. Files whose name is no account's key, and empty ones, are as if they were not there.
 ///
-/// `index` holds the accounts whose file was read or written; `elsewhere` those of them that are not at the usual place.
+/// `index` holds the accounts whose file was read or written.
 /// Times are milliseconds since 1970.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     delete: Delete,
     index: Index,
-    elsewhere: HashMap<String, PathBuf>,
 }
 
 /// What becomes of a write that did not come to its end.
@@ -58,7 +53,6 @@ pub fn contents(path: &Path, now_ms: i64) -> io::Result<Vec<(String, String)>> {
         path: path.canonicalize()?,
         delete: Delete::Refused,
         index: Index::new(Bounds::default()),
-        elsewhere: HashMap::new(),
     };
     directory.read_all(Unfinished::Stays, now_ms)?;
     directory.all()
@@ -78,7 +72,6 @@ impl Directory {
             path: path.canonicalize()?,
             delete,
             index: Index::new(bounds),
-            elsewhere: HashMap::new(),
         };
         directory.read_all(Unfinished::Goes, now_ms)?;
         Ok(directory)
@@ -193,7 +186,6 @@ impl Directory {
             path: self.path.clone(),
             delete: self.delete,
             index: self.index.emptied(),
-            elsewhere: HashMap::new(),
         };
         fresh.read_all(Unfinished::Goes, now_ms)?;
         Ok(fresh)
@@ -227,39 +219,19 @@ impl Directory {
     }
 
     fn place(&self, key: &str) -> PathBuf {
-        let usual = || self.path.join(format!("{key}{EXTENSION}"));
-        self.elsewhere.get(key).cloned().unwrap_or_else(usual)
+        self.path.join(format!("{key}{EXTENSION}"))
     }
 
     fn forget(&mut self, key: &str) {
         self.index.remove(key);
-        self.elsewhere.remove(key);
     }
 
     fn read_all(&mut self, unfinished: Unfinished, now_ms: i64) -> io::Result<()> {
-        let root = self.path.clone();
-        self.read_below(&root, 0, unfinished, now_ms)
-    }
-
-    /// Files before the directories below: of two for one account the one at the usual place counts.
-    fn read_below(
-        &mut self,
-        below: &Path,
-        depth: usize,
-        unfinished: Unfinished,
-        now_ms: i64,
-    ) -> io::Result<()> {
-        let mut entries = fs::read_dir(below)?.collect::<io::Result<Vec<_>>>()?;
+        let mut entries = fs::read_dir(&self.path)?.collect::<io::Result<Vec<_>>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         let is_dir = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let (directories, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_dir);
-        for file in files {
+        for file in entries.iter().filter(|entry| !is_dir(entry)) {
             self.found(&file.path(), unfinished, now_ms);
-        }
-        for directory in directories.iter().filter(|_| depth < DEPTH_MAX) {
-            if let Err(error) = self.read_below(&directory.path(), depth + 1, unfinished, now_ms) {
-                log::error!("cannot read {}: {error}", directory.path().display());
-            }
         }
         Ok(())
     }
@@ -284,9 +256,6 @@ impl Directory {
             Ok(jwt) => {
                 let hash = Index::hash_of(jwt.as_bytes());
                 self.index.put(key, hash, expires_ms(&jwt), now_ms);
-                if self.place(key) != place {
-                    self.elsewhere.insert(key.to_owned(), place.to_owned());
-                }
             }
             Err(error) => log::error!("cannot read {}: {error}", place.display()),
         }

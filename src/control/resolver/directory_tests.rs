@@ -1,6 +1,7 @@
 //! Owns the tests of a directory of JWTs: what is in it after each step, and after a crash at any moment. Never decodes
 //! one.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -164,7 +165,7 @@ fn a_full_cache_gives_up_what_was_used_least() {
 }
 
 #[test]
-fn directories_of_other_tools() {
+fn what_lies_below_is_nobodys() {
     let temp = tempfile::tempdir().expect("a directory");
     let below = temp.path().join("IN");
     fs::create_dir(&below).expect("made");
@@ -178,15 +179,16 @@ fn directories_of_other_tools() {
     .expect("written");
     let mut directory = open(temp.path(), FREE, Delete::Renames);
     let loaded = |directory: &mut Directory, key| directory.load(key, 0).expect("read");
-    assert_eq!(loaded(&mut directory, KEYS[0]).as_deref(), Some("sharded"));
+    assert_eq!(loaded(&mut directory, KEYS[0]), None);
     assert_eq!(loaded(&mut directory, KEYS[1]), None);
     directory.save(KEYS[0], "again", 0).expect("saved");
     directory.save(KEYS[1], "two", 0).expect("saved");
     check(
         temp.path(),
         expect![[r#"
+            0.jwt again
             1.jwt two
-            IN/0.jwt again
+            IN/0.jwt sharded
             note.jwt not of an account
         "#]],
     );
@@ -196,8 +198,9 @@ fn directories_of_other_tools() {
         temp.path(),
         expect![[r#"
             0.jwt here
+            0.jwt.deleted again
             1.jwt two
-            IN/0.jwt.deleted again
+            IN/0.jwt sharded
             note.jwt not of an account
         "#]],
     );
