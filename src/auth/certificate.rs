@@ -125,7 +125,7 @@ impl Name {
             match kind.end {
                 // Nothing but blanks may stand here, after a comma.
                 None => return (kind.is_empty && part.is_empty()).then_some(name),
-                Some(b'=') if !kind.text.is_empty() => {}
+                Some(b'=') => {}
                 Some(_) => return None,
             }
             // What follows would be BER in hexadecimal digits, which the oracle does not read.
@@ -136,6 +136,7 @@ impl Name {
             match value.end {
                 None if value.is_empty => return part.is_empty().then_some(name),
                 Some(b'=') => return None,
+                _ if kind.text.is_empty() => return None,
                 _ => part.push((fold(&kind.text), value.text)),
             }
             if value.end != Some(b'+') {

@@ -212,6 +212,7 @@ fn what_a_name_leaves_unsaid() {
             ("O=Org,CN=joe\\+5", false),
             ("O=Org,CN=joe,x", false),
             ("O=Org,=joe", false),
+            ("O=Org,CN=joe,=", true),
             // Parts that the oracle passes over.
             ("O=Org,CN=joe+", false),
             ("O=Org,CN=joe,OU=x+", false),

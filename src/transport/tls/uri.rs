@@ -30,6 +30,9 @@ fn without_fragment(uri: &str) -> Option<String> {
         return None;
     }
     let (scheme, rest) = scheme(uri)?;
+    let is_web = scheme.is_some_and(|scheme| {
+        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+    });
     // A query is never looked into.
     let (rest, query) = match rest.find('?') {
         Some(at) => rest.split_at(at),
@@ -47,7 +50,7 @@ fn without_fragment(uri: &str) -> Option<String> {
                 let authority = &rest[2..];
                 let at = authority.find('/').unwrap_or(authority.len());
                 let (authority, path) = authority.split_at(at);
-                let written = self::authority(authority)?;
+                let written = self::authority(authority, is_web)?;
                 if !written.is_empty() || scheme.is_some() && !path.is_empty() {
                     out.push_str("//");
                 }
@@ -85,11 +88,11 @@ fn scheme(uri: &str) -> Option<(Option<&str>, &str)> {
 }
 
 /// User and host.
-fn authority(text: &str) -> Option<String> {
+fn authority(text: &str, is_web: bool) -> Option<String> {
     let Some((user, name)) = text.rsplit_once('@') else {
-        return host(text);
+        return host(text, is_web);
     };
-    let host = host(name)?;
+    let host = host(name, is_web)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte);
     if !user.bytes().all(allowed) {
         return None;
@@ -102,8 +105,8 @@ fn authority(text: &str) -> Option<String> {
     Some(format!("{user}@{host}"))
 }
 
-/// Host and port. One in brackets is an IPv6 address.
-fn host(text: &str) -> Option<String> {
+/// Host and port. One in brackets is an IPv6 address. Of HTTP the first colon begins the port, elsewhere the last.
+fn host(text: &str, is_web: bool) -> Option<String> {
     let bytes = match text.rfind('[') {
         Some(0) => {
             let end = text.rfind(']')?;
@@ -128,7 +131,11 @@ fn host(text: &str) -> Option<String> {
         }
         Some(_) => return None,
         None => {
-            let port = text.find(':').map_or("", |at| &text[at..]);
+            let colon = match is_web {
+                true => text.find(':'),
+                false => text.rfind(':'),
+            };
+            let port = colon.map_or("", |at| &text[at..]);
             if !is_port(port) {
                 return None;
             }
@@ -263,6 +270,23 @@ mod tests {
             ("spiffe://x..org/a", None),
             ("http://x.org:abc/", None),
             ("http://a:1:2/", None),
+            ("spiffe://a:1:2/", Some("spiffe://a:1:2/")),
+            (
+                "spiffe://u%3Av:p%41@x.org/",
+                Some("spiffe://u%3Av:pA@x.org/"),
+            ),
+            ("spiffe://u@v@x.org/", Some("spiffe://u%40v@x.org/")),
+            (
+                "spiffe://[fe80::1%25en0]/",
+                Some("spiffe://[fe80::1%25en0]/"),
+            ),
+            ("spiffe://[fe80::1%25]/", None),
+            ("spiffe://x.org/a#b#c", Some("spiffe://x.org/a#b%23c")),
+            ("spiffe://x.org/%c3%a9 ", Some("spiffe://x.org/%C3%A9%20")),
+            ("///a", Some("///a")),
+            ("//@", Some("//@")),
+            ("a/b:c", Some("a/b:c")),
+            ("+a:b", None),
             ("spiffe://[::1/", None),
             ("spiffe://[1.2.3.4]/", None),
             ("spiffe://u|v@x.org/", None),
