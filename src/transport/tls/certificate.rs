@@ -162,7 +162,9 @@ mod tests {
 
     #[test]
     fn kinds_of_values() {
-        let table: &[(u8, &[u8], Option<Option<&str>>)] = &[
+        /// What a value is read as: nothing, no text, or a text.
+        type Read = Option<Option<&'static str>>;
+        let table: &[(u8, &[u8], Read)] = &[
             (T61_STRING, b"caf\xe9", Some(Some("caf\u{e9}"))),
             (UTF8_STRING, b"caf\xc3\xa9", Some(Some("caf\u{e9}"))),
             (UTF8_STRING, b"joe\0", Some(Some("joe\0"))),

@@ -584,6 +584,18 @@ fn clients_that_are_not_let_in() {
             Some("client-again"),
             "invalid peer certificate: UnknownIssuer",
         ),
+        // Signed by one that is known.
+        (
+            &verifying,
+            Some("bad-text"),
+            "invalid peer certificate: BadEncoding",
+        ),
+        (
+            &verifying,
+            Some("bad-twice"),
+            "invalid peer certificate: BadEncoding",
+        ),
+        (&verifying, Some("latin"), ""),
         (&pinned, Some("joe"), ""),
         (&pinned, Some("rsa-client"), "certificate not pinned"),
     ];
@@ -624,6 +636,11 @@ fn names_in_a_certificate() {
     let written: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(written, identities()["joe"].pin);
     assert_eq!(PeerCertificate::parse(b"nonsense"), None);
+    assert!(subject("latin").contains(&"2.5.4.11=caf\u{e9}".to_owned()));
+    let bad = identities().iter();
+    for (name, identity) in bad.filter(|(name, _)| name.starts_with("bad-")) {
+        assert_eq!(PeerCertificate::parse(&identity.der), None, "{name}");
+    }
 }
 
 #[test]
