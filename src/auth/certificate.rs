@@ -44,10 +44,11 @@ struct Name {
 type Part = Vec<(String, String)>;
 
 impl Subjects {
-    /// Notes a user that may connect, if its name is a distinguished name.
+    /// Notes a user that may connect, if its name is a distinguished name. One that comes out empty (`CN=`, `CN=joe+`) is none:
+    /// on the oracle it stands for every certificate without a subject, which nobody means who writes it.
     pub(super) fn add(&mut self, user: &Arc<str>) {
-        self.list
-            .extend(Name::parse(user).map(|name| (Arc::clone(user), name)));
+        let name = Name::parse(user).filter(|name| !name.parts.is_empty());
+        self.list.extend(name.map(|name| (Arc::clone(user), name)));
     }
 
     fn find(&self, subject: &Name) -> Option<&Arc<str>> {
@@ -90,16 +91,18 @@ pub(super) fn user_of<'a>(
 }
 
 impl Name {
-    /// The subject of a certificate, which has its parts the other way round; `None` with an attribute without a name.
+    /// The subject of a certificate, which has its parts the other way round; `None` with an attribute without a name or
+    /// whose value is no text. Parts without attributes do not count.
     fn of(certificate: &PeerCertificate) -> Option<Name> {
         let mut parts = Vec::new();
-        for written in certificate.subject.iter().rev() {
+        let written = certificate.subject.iter().rev();
+        for written in written.filter(|written| !written.is_empty()) {
             let part: Option<Part> = written
                 .iter()
                 .map(|attribute| {
                     Some((
                         type_name(&attribute.oid)?.to_owned(),
-                        attribute.value.clone(),
+                        attribute.value.clone()?,
                     ))
                 })
                 .collect();
@@ -109,26 +112,40 @@ impl Name {
     }
 
     /// RFC 2253: `CN=a,OU=b+OU=c,O=d\,e`. `None` where the text is no distinguished name.
+    ///
+    /// A comma at the end, a last value that is empty and a last backslash say nothing, as on the oracle (`internal/ldap/dn.go`).
+    /// What it passes over in silence, part of a name all the same, makes the text none here, so that nobody is let in who
+    /// lacks it: `OU=x+` at the end, and `OU=CN=joe`, which it takes for `CN=joe`.
     fn parse(text: &str) -> Option<Name> {
         let mut name = Name::default();
-        let mut rest = text;
         let mut part = Part::new();
+        let mut rest = text;
         loop {
-            let (kind, after) = rest.split_once('=')?;
-            let kind = kind.trim();
-            if kind.is_empty() || kind.contains([',', '+', '\\', '"']) {
+            let kind = Piece::read(rest, b"=,+")?;
+            match kind.end {
+                // Nothing but blanks may stand here, after a comma.
+                None => return (kind.is_empty && part.is_empty()).then_some(name),
+                Some(b'=') => {}
+                Some(_) => return None,
+            }
+            // What follows would be BER in hexadecimal digits, which the oracle does not read.
+            if kind.rest.starts_with('#') {
                 return None;
             }
-            let (value, end) = value(after)?;
-            part.push((kind.to_uppercase(), value));
-            let separator = after.as_bytes().get(end);
-            if separator != Some(&b'+') {
+            let value = Piece::read(kind.rest, b"=,+")?;
+            match value.end {
+                None if value.is_empty => return part.is_empty().then_some(name),
+                Some(b'=') => return None,
+                _ if kind.text.is_empty() => return None,
+                _ => part.push((fold(&kind.text), value.text)),
+            }
+            if value.end != Some(b'+') {
                 name.parts.push(std::mem::take(&mut part));
             }
-            if separator.is_none() {
+            if value.end.is_none() {
                 return Some(name);
             }
-            rest = &after[end + 1..];
+            rest = value.rest;
         }
     }
 
@@ -151,8 +168,10 @@ impl Name {
     }
 }
 
+/// Each has what the other has: `CN=a+CN=a` is not `CN=a+CN=b`.
 fn same_part(a: &Part, b: &Part) -> bool {
-    a.len() == b.len() && a.iter().all(|attribute| b.contains(attribute))
+    let has_all = |a: &Part, b: &Part| b.iter().all(|attribute| a.contains(attribute));
+    a.len() == b.len() && has_all(a, b) && has_all(b, a)
 }
 
 fn type_name(oid: &str) -> Option<&'static str> {
@@ -160,35 +179,63 @@ fn type_name(oid: &str) -> Option<&'static str> {
     known.map(|(_, name)| *name)
 }
 
-/// A value at the beginning of a text, without its escapes and the blanks around it, and where it ends.
-fn value(text: &str) -> Option<(String, usize)> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::new();
-    // As far as the blanks at the end are not only around the value.
-    let mut kept = 0;
-    let mut at = bytes.iter().take_while(|byte| **byte == b' ').count();
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b',' | b'+' => break,
-            // The oracle takes what stands before for a type.
-            b'=' => return None,
-            b'\\' => {
-                let (escaped, len) = escaped(&bytes[at + 1..])?;
-                out.push(escaped);
-                kept = out.len();
-                at += len;
-            }
-            byte => {
-                out.push(byte);
-                if byte != b' ' {
+/// A type in capitals. Beside those of ASCII one letter has one of these types' for its capital, by Unicode.
+fn fold(kind: &str) -> String {
+    kind.replace('\u{17f}', "S").to_ascii_uppercase()
+}
+
+/// A type or a value at the beginning of a text.
+struct Piece<'a> {
+    /// Without its escapes and the blanks around it.
+    text: String,
+    /// Whether nothing stands there, not even a blank that is escaped.
+    is_empty: bool,
+    /// What ends it: one of the separators, or nothing.
+    end: Option<u8>,
+    /// What comes after that.
+    rest: &'a str,
+}
+
+impl<'a> Piece<'a> {
+    fn read(text: &'a str, separators: &[u8]) -> Option<Piece<'a>> {
+        let bytes = text.as_bytes();
+        let mut out = Vec::new();
+        // As far as the blanks at the end are not only around it.
+        let mut kept = 0;
+        let mut at = 0;
+        let mut end = None;
+        while let Some(&byte) = bytes.get(at) {
+            at += 1;
+            match byte {
+                byte if separators.contains(&byte) => {
+                    end = Some(byte);
+                    break;
+                }
+                // One at the very end escapes nothing.
+                b'\\' if at == bytes.len() => kept = out.len(),
+                b'\\' => {
+                    let (escaped, len) = escaped(&bytes[at..])?;
+                    out.push(escaped);
+                    kept = out.len();
+                    at += len;
+                }
+                b' ' if out.is_empty() => {}
+                b' ' => out.push(byte),
+                byte => {
+                    out.push(byte);
                     kept = out.len();
                 }
             }
         }
-        at += 1;
+        let is_empty = out.is_empty();
+        out.truncate(kept);
+        Some(Piece {
+            text: String::from_utf8(out).ok()?,
+            is_empty,
+            end,
+            rest: &text[at..],
+        })
     }
-    out.truncate(kept);
-    Some((String::from_utf8(out).ok()?, at))
 }
 
 /// What follows a backslash: a character that means something, or two hexadecimal digits.
@@ -197,8 +244,8 @@ fn escaped(after: &[u8]) -> Option<(u8, usize)> {
     if b" \"#+,;<=>\\".contains(&first) {
         return Some((first, 1));
     }
-    let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-    Some((u8::from_str_radix(digits, 16).ok()?, 2))
+    let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+    Some(((digit(0)? * 16 + digit(1)?) as u8, 2))
 }
 
 /// The subject as the oracle writes it: known types in an order of its own, several of one type as one part.
@@ -206,11 +253,15 @@ fn written(certificate: &PeerCertificate) -> String {
     let parts = TYPES.iter().filter(|(oid, _)| *oid != DOMAIN_COMPONENT);
     let parts = parts.filter_map(|(oid, name)| {
         let values = values_of(certificate, oid);
-        let skip = match SINGLE.contains(name) {
-            true => values.len().saturating_sub(1),
-            false => 0,
+        // An empty one of a single kind is not written.
+        let values = match SINGLE.contains(name) {
+            true => values.split_last().map_or(&[][..], |(last, _)| match last {
+                &"" => &[],
+                last => std::slice::from_ref(last),
+            }),
+            false => &values[..],
         };
-        let written = values[skip..]
+        let written = values
             .iter()
             .map(|value| format!("{name}={}", escape(value)));
         let written: Vec<String> = written.collect();
@@ -228,7 +279,9 @@ fn domain_components(certificate: &PeerCertificate) -> String {
 fn values_of<'a>(certificate: &'a PeerCertificate, oid: &str) -> Vec<&'a str> {
     let attributes = certificate.subject.iter().flatten();
     let wanted = attributes.filter(|attribute| attribute.oid == oid);
-    wanted.map(|attribute| attribute.value.as_str()).collect()
+    wanted
+        .filter_map(|attribute| attribute.value.as_deref())
+        .collect()
 }
 
 fn escape(value: &str) -> String {

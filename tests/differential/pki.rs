@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, DnValue, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
-    PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SanType,
+    SerialNumber, SigningKey, date_time_ymd,
 };
 use sha2::{Digest, Sha256};
 
@@ -32,7 +33,10 @@ pub struct Identity {
 /// for other names: `alpha` and `beta` (`alpha.example`, `*.beta.example`), `rsa-alpha`. Clients: `joe` (CN, O), `names`
 /// (e-mail addresses, DNS names, URI), `mail`, `dc` (domain component), `uid` (an attribute without a name), `rsa-client`,
 /// `client-chained`, `client-expired`, `client-early`, `client-stray`, `client-server` (for servers only), `client-self`,
-/// `client-again` (under an authority of its own that calls itself `ca`).
+/// `client-again` (under an authority of its own that calls itself `ca`). Clients with odd names: `latin` (CN, and an OU `café` in
+/// Latin-1, as T61String), `escapes` (CN, URIs with blanks and braces). Clients called as `joe` that nobody can read to the end:
+/// `bad-text` (an OU that is no UTF-8), `bad-mail`, `bad-uri`, `bad-address`, `bad-usage`, `bad-serial` (negative), `bad-twice` (an
+/// extension twice), `bad-critical` (alternative names that must be heeded, none of them known).
 pub fn identities() -> &'static HashMap<&'static str, Identity> {
     static ALL: OnceLock<HashMap<&'static str, Identity>> = OnceLock::new();
     ALL.get_or_init(make)
@@ -53,6 +57,7 @@ fn make() -> HashMap<&'static str, Identity> {
     let middle = maker.authority("middle", Some(&ca));
     maker.servers(&ca, &other, &middle);
     maker.clients(&ca, &other, &middle);
+    maker.odd(&ca);
     maker.again();
     maker.all
 }
@@ -144,6 +149,97 @@ impl Maker {
         self.self_signed("client-self", joe());
     }
 
+    fn odd(&mut self, ca: &Issuer) {
+        const NAMES: &[u64] = &[2, 5, 29, 17];
+        let joe = || {
+            client(&[
+                (DnType::OrganizationName, "Org"),
+                (DnType::CommonName, "joe"),
+            ])
+        };
+        let named = |names: &[SanType]| {
+            let mut params = joe();
+            params.subject_alt_names = names.to_vec();
+            params
+        };
+        let extended = |extensions: &[(&[u64], &[u8])]| {
+            let mut params = joe();
+            let extensions = extensions.iter();
+            params.custom_extensions = extensions
+                .map(|(oid, content)| CustomExtension::from_oid_content(oid, content.to_vec()))
+                .collect();
+            params
+        };
+        let uri = |uri: &str| SanType::URI(uri.try_into().expect("ASCII"));
+        let mail = SanType::Rfc822Name("j~e@x.org".try_into().expect("ASCII"));
+        let unit = |value: DnValue| {
+            let mut params = joe();
+            let subject = &mut params.distinguished_name;
+            subject.push(DnType::OrganizationalUnitName, value);
+            params
+        };
+        let latin = unit(DnValue::TeletexString("caf~".try_into().expect("ASCII")));
+        self.patched("latin", latin, ca, b"caf~", b"caf\xe9");
+        let text = unit(DnValue::Utf8String("caf~".to_owned()));
+        self.patched("bad-text", text, ca, b"caf~", b"caf\xe9");
+        self.patched("bad-mail", named(&[mail]), ca, b"j~e@", b"j\xffe@");
+        let mut serial = joe();
+        serial.serial_number = Some(SerialNumber::from(vec![0x7f, 1, 2, 3]));
+        self.patched(
+            "bad-serial",
+            serial,
+            ca,
+            b"\x7f\x01\x02\x03",
+            b"\xff\x01\x02\x03",
+        );
+        let escapes = [uri("spiffe://x.org/a b"), uri("spiffe://x.org/{a}#b c")];
+        self.add("escapes", named(&escapes), p256(), ca, &[]);
+        let bad = named(&[uri("spiffe://x..org/joe")]);
+        self.add("bad-uri", bad, p256(), ca, &[]);
+        let bad = extended(&[(NAMES, b"\x30\x05\x87\x03\x01\x02\x03")]);
+        self.add("bad-address", bad, p256(), ca, &[]);
+        let bad = extended(&[(&[2, 5, 29, 15], b"abc")]);
+        self.add("bad-usage", bad, p256(), ca, &[]);
+        let bad = extended(&[(&[1, 2, 3, 4], b"a"), (&[1, 2, 3, 4], b"b")]);
+        self.add("bad-twice", bad, p256(), ca, &[]);
+        let mut bad = extended(&[(NAMES, b"\x30\x04\xa4\x02\x30\0")]);
+        bad.custom_extensions[0].set_criticality(true);
+        self.add("bad-critical", bad, p256(), ca, &[]);
+    }
+
+    /// A certificate in which some bytes are others, of the same number, before it is signed.
+    fn patched(
+        &mut self,
+        name: &'static str,
+        params: CertificateParams,
+        issuer: &Issuer,
+        from: &[u8],
+        to: &[u8],
+    ) {
+        let key = p256();
+        let certificate = params.signed_by(&key, issuer).expect("a certificate");
+        let der = certificate.der();
+        // The whole begins with four bytes; in it are what is signed, the kind of the signature, the signature.
+        let end = 4 + der_len(&der[4..]);
+        let kind_end = end + der_len(&der[end..]);
+        let mut signed = der[4..end].to_vec();
+        let at = signed.windows(from.len()).position(|bytes| bytes == from);
+        let at = at.expect("the bytes are there");
+        signed[at..at + to.len()].copy_from_slice(to);
+        let signature = issuer.key().sign(&signed).expect("a signature");
+        let mut rest = der[end..kind_end].to_vec();
+        let len = u8::try_from(signature.len() + 1).expect("short");
+        rest.extend([3, len, 0]);
+        rest.extend(signature);
+        let len = u16::try_from(signed.len() + rest.len()).expect("short");
+        let mut der = vec![0x30, 0x82];
+        der.extend(len.to_be_bytes());
+        der.extend(signed);
+        der.extend(rest);
+        let chain = pem::encode(&pem::Pem::new("CERTIFICATE", der.clone()));
+        self.insert(name, chain, der, &key);
+    }
+
     fn add(
         &mut self,
         name: &'static str,
@@ -174,6 +270,15 @@ impl Maker {
             pin: pin(key),
         };
         self.all.insert(name, identity);
+    }
+}
+
+/// Of the value of DER that begins here.
+fn der_len(der: &[u8]) -> usize {
+    match der[1] {
+        0x81 => 3 + usize::from(der[2]),
+        0x82 => 4 + usize::from(u16::from_be_bytes([der[2], der[3]])),
+        len => 2 + usize::from(len),
     }
 }
 

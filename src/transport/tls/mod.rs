@@ -5,6 +5,8 @@
 pub mod acceptor;
 pub mod certificate;
 mod codec;
+mod der;
+mod extensions;
 mod handshake;
 #[cfg(test)]
 #[path = "../../../tests/differential/pki.rs"]
@@ -13,6 +15,7 @@ mod records;
 pub mod shown;
 #[cfg(test)]
 mod tests;
+mod uri;
 mod verifier;
 
 use std::fmt;

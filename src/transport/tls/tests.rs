@@ -543,7 +543,7 @@ fn a_session_goes_on_in_another_connection() {
             let kind = client.handshake_kind().unwrap();
             assert_eq!(kind == rustls::HandshakeKind::Resumed, resumed, "{kind:?}");
             let certificate = secured.certificate.expect("the one of the first time");
-            assert_eq!(certificate.subject[1][0].value, "joe");
+            assert_eq!(certificate.subject[1][0].value.as_deref(), Some("joe"));
         }
     }
 }
@@ -584,6 +584,18 @@ fn clients_that_are_not_let_in() {
             Some("client-again"),
             "invalid peer certificate: UnknownIssuer",
         ),
+        // Signed by one that is known.
+        (
+            &verifying,
+            Some("bad-text"),
+            "invalid peer certificate: BadEncoding",
+        ),
+        (
+            &verifying,
+            Some("bad-twice"),
+            "invalid peer certificate: BadEncoding",
+        ),
+        (&verifying, Some("latin"), ""),
         (&pinned, Some("joe"), ""),
         (&pinned, Some("rsa-client"), "certificate not pinned"),
     ];
@@ -607,7 +619,7 @@ fn names_in_a_certificate() {
     let subject = |name: &str| -> Vec<String> {
         let attributes = parsed(name).subject.into_iter().flatten();
         let attributes =
-            attributes.map(|attribute| format!("{}={}", attribute.oid, attribute.value));
+            attributes.map(|attribute| format!("{}={}", attribute.oid, attribute.value.unwrap()));
         attributes.collect()
     };
     assert_eq!(
@@ -624,6 +636,11 @@ fn names_in_a_certificate() {
     let written: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(written, identities()["joe"].pin);
     assert_eq!(PeerCertificate::parse(b"nonsense"), None);
+    assert!(subject("latin").contains(&"2.5.4.11=caf\u{e9}".to_owned()));
+    let bad = identities().iter();
+    for (name, identity) in bad.filter(|(name, _)| name.starts_with("bad-")) {
+        assert_eq!(PeerCertificate::parse(&identity.der), None, "{name}");
+    }
 }
 
 #[test]

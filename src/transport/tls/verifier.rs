@@ -7,6 +7,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+use super::certificate::PeerCertificate;
+
 /// Another verifier, whose verdicts it passes on.
 #[derive(Debug)]
 pub struct Verifier(pub Arc<dyn ClientCertVerifier>);
@@ -24,6 +26,8 @@ impl ClientCertVerifier for Verifier {
         self.0.root_hint_subjects()
     }
 
+    /// What the oracle cannot read is refused first, by whomever it is signed, as there: its names might be misread.
+    ///
     /// An authority that was made anew under its old name has not signed what the old one did: it is not known, which
     /// is something else than a message that cannot be decrypted.
     fn verify_client_cert(
@@ -32,6 +36,10 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let mut shown = std::iter::once(end_entity).chain(intermediates);
+        if shown.any(|certificate| PeerCertificate::parse(certificate).is_none()) {
+            return Err(Error::InvalidCertificate(CertificateError::BadEncoding));
+        }
         let verdict = self.0.verify_client_cert(end_entity, intermediates, now);
         verdict.map_err(|error| match error {
             Error::InvalidCertificate(CertificateError::BadSignature) => {
