@@ -159,6 +159,8 @@ fn bmp(content: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     #[test]
     fn kinds_of_values() {
@@ -218,6 +220,24 @@ mod tests {
         assert_eq!(parts[1][0].value.as_deref(), Some("joe"));
         for len in 1..joe.len() {
             assert!(len == 2 || name(Der(&joe[..len])).is_none(), "{len}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..64), text in any::<String>()) {
+            let mut der = Der(&bytes);
+            while der.any().is_some() {}
+            let _ = (name(Der(&bytes)), value(Der(&bytes)), der::oid(&bytes));
+            let _ = super::super::uri::rewritten(&text);
+            for oid in ["14", "15", "17", "19", "31", "32", "33", "35", "36", "37", "54"] {
+                let extension = Extension {
+                    oid: format!("2.5.29.{oid}"),
+                    is_critical: bytes.len() % 2 == 0,
+                    value: &bytes,
+                };
+                let _ = extensions::read(&[extension]);
+            }
         }
     }
 }
