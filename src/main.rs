@@ -100,10 +100,7 @@ fn explain_jwt(
     };
     match shown.enter(&mut world) {
         Ok(who) => Ok(show(&explain::explain(&world, &who, question), asked.json)),
-        Err(refusal) => {
-            show(&jwt::refused(*refusal, question), asked.json);
-            Ok(ExitCode::FAILURE)
-        }
+        Err(refusal) => Ok(show(&jwt::refused(*refusal, question), asked.json)),
     }
 }
 
@@ -134,10 +131,14 @@ fn show(report: &Report, json: bool) -> ExitCode {
         true => report.json() + "\n",
         false => explain::page(report),
     };
-    print(&Output {
+    let shown = print(&Output {
         stdout,
         ..Output::default()
-    })
+    });
+    match report.refused.is_some() || report.unclear.is_some() {
+        true => ExitCode::FAILURE,
+        false => shown,
+    }
 }
 
 /// Says what is wrong with a file, and what is odd. What the oracle calls a warning is an error here, as there.

@@ -16,7 +16,7 @@ const NAMES: [&str; 7] = [
 ];
 
 /// Whether a user may connect as a client over plain TCP or TLS.
-pub(super) fn allows_standard(user: &User) -> bool {
+pub(crate) fn allows_standard(user: &User) -> bool {
     let types = &user.connection_types;
     types.is_empty()
         || types

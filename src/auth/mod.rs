@@ -27,6 +27,7 @@ mod visitor;
 mod work;
 
 pub use again::Before;
+pub(crate) use connection_type::allows_standard;
 pub use identity::{Credential, Denial, DenialReason, Identity, Outcome, REDACTED, UserLimits};
 pub use nkey::SignatureWork;
 pub use password::{BcryptWork, has_plain_passwords};

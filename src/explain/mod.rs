@@ -56,7 +56,7 @@ pub fn explain(world: &World<'_>, who: &Who, question: &Question) -> Report {
         subject: text(subject),
         queue: None,
         who: who.actor(world),
-        refused: None,
+        refused: who.shut_out.clone(),
         unclear: None,
         names: BTreeMap::new(),
         limits: limits::limits(world, who, action),
@@ -64,6 +64,10 @@ pub fn explain(world: &World<'_>, who: &Who, question: &Question) -> Report {
         feeds: None,
         inbox: None,
     };
+    if report.refused.is_some() {
+        report.names = named(world, &report);
+        return report;
+    }
     match question {
         Question::Publish(subject) => {
             let walk = Walk { world, reply: None };

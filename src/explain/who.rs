@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::account::AccountId;
-use crate::auth::{Credential, Identity, Outcome, Permissions, Visitor};
+use crate::auth::{Credential, Identity, Outcome, Permissions, Visitor, allows_standard};
 use crate::proto::handshake::ConnectOptions;
 
 use super::World;
@@ -25,6 +25,8 @@ pub struct Who {
     pub limits: Vec<Limit>,
     /// Its JWT and those behind it.
     pub jwt: Option<Arc<Chain>>,
+    /// Why it is not let in, or cannot stay for a moment: then it sends nothing and sees nothing.
+    pub shut_out: Option<String>,
 }
 
 impl Who {
@@ -88,6 +90,13 @@ impl Who {
             provenance.push(Provenance::new(what, None));
         }
         provenance.push(account_provenance(world, account));
+        let written = (identity.credential != Credential::None)
+            .then(|| world.user(&identity.user))
+            .flatten();
+        let barred = written.filter(|user| !allows_standard(user)).map(|user| {
+            let types = user.connection_types.join(", ");
+            format!("it may not connect by plain TCP or TLS (STANDARD), only by {types}")
+        });
         Who {
             account,
             user: (identity.credential != Credential::None).then(|| identity.user.clone()),
@@ -95,6 +104,7 @@ impl Who {
             provenance,
             limits: Vec::new(),
             jwt: None,
+            shut_out: barred.or_else(|| shut_out(world, account, None)),
         }
     }
 
@@ -147,6 +157,7 @@ impl Who {
             ],
             limits: Vec::new(),
             jwt: None,
+            shut_out: shut_out(world, account, None),
         })
     }
 
@@ -183,6 +194,20 @@ impl Who {
             provenance: self.provenance.clone(),
         }
     }
+}
+
+/// Limits that nobody can keep: the broker closes whoever is under them at once.
+pub(super) fn shut_out(
+    world: &World<'_>,
+    account: AccountId,
+    subscriptions_max: Option<u64>,
+) -> Option<String> {
+    let limits = &world.table.account(account).limits;
+    if limits.connections_max == Some(0) {
+        return Some("its account may have no connections".to_owned());
+    }
+    let none = subscriptions_max == Some(0) || limits.subscriptions_max == Some(0);
+    none.then(|| "it may have no subscriptions: it is closed behind its CONNECT".to_owned())
 }
 
 fn user_provenance(world: &World<'_>, identity: &Identity) -> Vec<Provenance> {

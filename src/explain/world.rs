@@ -81,7 +81,7 @@ impl<'c> World<'c> {
     pub(super) fn members(&self, account: AccountId) -> impl Iterator<Item = &Who> {
         self.members
             .iter()
-            .filter(move |who| who.account == account)
+            .filter(move |who| who.account == account && who.shut_out.is_none())
     }
 
     /// Where an account is written; nowhere for the global one and a system account by default.

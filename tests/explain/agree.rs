@@ -192,6 +192,7 @@ impl<'c> Trial<'c> {
                 provenance: Vec::new(),
                 limits: Vec::new(),
                 jwt: None,
+                shut_out: None,
             };
             let mut rng = Rng::new(self.seed);
             let arrives =

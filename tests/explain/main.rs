@@ -11,6 +11,7 @@ mod random;
 #[path = "../sim/rng.rs"]
 #[expect(dead_code, reason = "the simulation uses more of it")]
 mod rng;
+mod shut;
 
 use std::io::ErrorKind;
 use std::path::Path;

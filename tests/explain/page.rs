@@ -76,25 +76,25 @@ accounts {
 }
 ";
 
-fn request(subject: &str) -> Question {
+pub fn request(subject: &str) -> Question {
     Question::Request {
         subject: subject.into(),
         inbox: "_INBOX".into(),
     }
 }
 
-fn publish(subject: &str) -> Question {
+pub fn publish(subject: &str) -> Question {
     Question::Publish(subject.into())
 }
 
-fn subscribe(pattern: &str, queue: Option<&str>) -> Question {
+pub fn subscribe(pattern: &str, queue: Option<&str>) -> Question {
     Question::Subscribe {
         pattern: pattern.into(),
         queue: queue.map(Into::into),
     }
 }
 
-fn check(text: &str, user: Option<&str>, question: &Question, expected: Expect) {
+pub fn check(text: &str, user: Option<&str>, question: &Question, expected: Expect) {
     let config = config(text).expect("nothing is wrong");
     let world = World::new(&config).expect("it could be started with");
     let said = match Who::find(&world, user, None) {

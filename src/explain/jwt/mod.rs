@@ -25,7 +25,7 @@ use crate::auth::jwt::{
 };
 
 use super::report::{Actor, Limit, Provenance, Report, text};
-use super::who::Who;
+use super::who::{Who, shut_out};
 use super::{Question, World, action_of};
 
 /// What an imagined client is given to sign.
@@ -194,12 +194,17 @@ fn who(world: &World<'_>, admitted: &Admitted, chain: Option<Chain>) -> Who {
     });
     let identity = Identity::of_token(&Arc::new(admitted.clone()));
     let account = world.table.find(&identity.account);
+    let account = account.expect("users are let into accounts that there are");
+    let over = admitted.expires.filter(|end| *end <= tokens.now);
+    let over = over.map(|end| format!("its time ended at {end}: it is closed at once"));
+    let by_limits = || shut_out(world, account, admitted.subscriptions_max);
     Who {
-        account: account.expect("users are let into accounts that there are"),
+        account,
         user: Some(identity.user),
         permissions: identity.permissions,
         provenance: callout.into_iter().collect(),
         limits: limits.into_iter().flatten().collect(),
         jwt: chain.map(Arc::new),
+        shut_out: over.or_else(by_limits),
     }
 }

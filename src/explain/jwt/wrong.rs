@@ -35,8 +35,9 @@ pub(super) fn wrong(
         let texts = reasons.iter();
         wrong.extend(texts.filter_map(|reason| {
             Some(match reason {
-                // Its own times have been told.
+                // Its own times have been told, and so has this where the token itself says it.
                 Reason::AccountExpired(_) => return None,
+                Reason::ProxyRequired if user.limits.proxy_required => return None,
                 Reason::AccountIssuer(issuer) => {
                     let (_, whose) = account_signer(tokens, issuer);
                     format!("the account's JWT: signed by {issuer}, {whose}")

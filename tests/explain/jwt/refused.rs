@@ -385,3 +385,24 @@ fn with_what_is_no_jwt() {
         refused: the JWT is not valid: the header: no JSON at byte 1
     "#]]);
 }
+
+#[test]
+fn over_as_soon_as_it_is_in() {
+    let case = Case {
+        user_claims: json!({"name": "bob", "exp": -5}),
+        ..case()
+    };
+    case.shows(expect![[r#"
+        publish order.paid, by user "bob" of account "shop"
+
+          user "bob" is U.bob
+            its JWT: issued 2024-05-31T12:00:00Z, valid until 1969-12-31T23:59:55Z
+            signed by A.shop, the account's own key
+          account "shop" is A.shop, from resolver_preload at f.conf:4:3
+            its JWT: issued 2024-05-31T12:00:00Z, does not expire
+            signed by O.op, the own key of the operator "op"
+          it has no permissions: nothing restricts it
+
+        refused: its time ended at 1969-12-31T23:59:55Z: it is closed at once
+    "#]]);
+}
