@@ -256,16 +256,17 @@ impl Broker {
     /// A connection has enough waiting to be looked at.
     fn attend(&mut self, conn: ConnId, origin: Origin, out: &mut impl Outlet) {
         let peer = self.peers[conn as usize].as_mut().expect("open");
-        let far = peer.outbox.pending_bytes();
         let first = std::mem::replace(&mut self.attention_bytes, self.pending.attention_bytes)
             < self.pending.attention_bytes;
-        if (first && self.dirty.len() == 1 && peer.outbox.may_offer())
-            || peer.outbox.is_worth_offering(self.dirty.len())
-        {
+        // Whom a publisher waits for is sent to by the loop, and tells it then.
+        let early = first && self.dirty.len() == 1 && peer.waiting.is_empty();
+        if (early && peer.outbox.may_offer()) || peer.outbox.is_worth_offering(self.dirty.len()) {
             let send = |parts: &[IoSlice<'_>]| out.send_now(conn, parts);
             peer.outbox.offer(&mut self.pool, send);
             self.after_sent(conn);
         }
+        let peer = self.peers[conn as usize].as_mut().expect("open");
+        let far = peer.outbox.pending_bytes();
         if self.pending.hold_bytes.is_some_and(|hold| far >= hold)
             || far > self.pending.pending_bytes_max
         {

@@ -33,6 +33,7 @@ mod traced;
 mod user_info;
 pub mod who;
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -431,9 +432,9 @@ impl Broker {
         }
     }
 
-    /// What the loop must do.
-    pub fn take_effects(&mut self, into: &mut Vec<Effect>) {
-        into.append(&mut self.effects);
+    /// What the loop must do, in this order, behind what it has not done yet.
+    pub fn take_effects(&mut self, into: &mut VecDeque<Effect>) {
+        into.extend(self.effects.drain(..));
     }
 
     /// What CONNECT said that concerns delivery. Cached matches know whether a client takes headers.

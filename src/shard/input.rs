@@ -326,23 +326,19 @@ impl<R: Ring> Shard<R> {
         }
     }
 
-    /// Does what the core asked for.
+    /// Does what the core asked for. A publisher that goes on comes back here before this has ended: it is then behind all
+    /// that was asked for before, or it could be released from what does not hold it yet.
     pub(super) fn obey(&mut self) {
         loop {
-            let mut effects = std::mem::take(&mut self.effects);
-            self.broker.take_effects(&mut effects);
-            if effects.is_empty() {
-                self.effects = effects;
+            self.broker.take_effects(&mut self.effects);
+            let Some(effect) = self.effects.pop_front() else {
                 return;
+            };
+            match effect {
+                Effect::Cut(conn, reason) => self.close_now(conn, reason),
+                Effect::Hold(origin, held) => self.hold(origin, held),
+                Effect::Release(origin) => self.release(origin),
             }
-            for effect in effects.drain(..) {
-                match effect {
-                    Effect::Cut(conn, reason) => self.close_now(conn, reason),
-                    Effect::Hold(origin, held) => self.hold(origin, held),
-                    Effect::Release(origin) => self.release(origin),
-                }
-            }
-            self.effects = effects;
         }
     }
 

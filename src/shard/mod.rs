@@ -22,6 +22,7 @@ mod slice;
 pub mod swap;
 pub mod timers;
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -126,7 +127,7 @@ pub struct Shard<R: Ring> {
     events: Vec<Event>,
     /// Bytes from clients in them.
     came_bytes: usize,
-    effects: Vec<Effect>,
+    effects: VecDeque<Effect>,
     dirty: Vec<ConnId>,
     awaiting_mesh: Vec<Token>,
     judging: Judging,
@@ -232,7 +233,7 @@ impl<R: Ring> Shard<R> {
             inbox: parts.inbox,
             events: Vec::new(),
             came_bytes: 0,
-            effects: Vec::new(),
+            effects: VecDeque::new(),
             dirty: Vec::new(),
             awaiting_mesh: Vec::new(),
             judging: Judging::default(),
