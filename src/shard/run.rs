@@ -29,6 +29,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// A sleep of this length that nothing ends shows that there is no traffic.
 const IDLE_MIN: Duration = Duration::from_millis(200);
 
+/// How often memory is given back in a silence: other threads free what this one has made, and may do so after it.
+const GIVEN_BACK_TIMES: u32 = 4;
+
 /// How often memory is looked after while there is traffic.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,26 +43,29 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     let start = Instant::now();
     let mut idle = Idle::new(spin);
     shard.always_looks = matches!(spin, Spin::Fixed(_));
-    let mut given_back = false;
+    let mut given_back = 0;
     let (mut now, mut tended) = (Duration::ZERO, Duration::ZERO);
     while !shard.is_done() {
         // Silence is noticed soon: what was freed is no longer needed then.
-        let longest = if given_back { SLEEP_MAX } else { IDLE_MIN };
+        let longest = match given_back < GIVEN_BACK_TIMES {
+            true => IDLE_MIN,
+            false => SLEEP_MAX,
+        };
         let wait = idle.wait(shard, start, longest);
         let news = shard.poll(wait)?;
         let arrived = shard.wake_up();
         let before = std::mem::replace(&mut now, start.elapsed());
         let busy = news.any || arrived;
         if busy {
-            given_back = false;
+            given_back = 0;
             if now - tended >= TEND_EVERY {
                 shard.broker().tend();
                 tended = now;
             }
-        } else if now - before >= IDLE_MIN && !given_back {
+        } else if now - before >= IDLE_MIN && given_back < GIVEN_BACK_TIMES {
             shard.broker().trim();
             memory::give_back();
-            given_back = true;
+            given_back += 1;
         }
         shard.broker().set_clock_ns(now.as_nanos() as u64);
         shard.step(now.as_millis() as u64);

@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: usize = 1_000;
 const CHURN_GROWTH_BYTES_MAX: u64 = 2 << 20;
 
 /// Rounds of subscriptions. The first three warm up.
-const SUBSCRIPTION_ROUNDS: usize = 8;
+const SUBSCRIPTION_ROUNDS: usize = 5;
 
 /// Subscriptions of a round, and as many as a connection may have.
 const SUBSCRIPTIONS: usize = 1_000_000;
@@ -137,7 +137,7 @@ pub fn removed_subscriptions_leave_nothing(io: Io) {
     let mut other = Client::connect(&server);
     let mut owner = Client::connect(&server);
     let with_owner = server.descriptors();
-    let mut memory = Memory::patient(4);
+    let mut memory = Memory::default();
     for round in 0..SUBSCRIPTION_ROUNDS {
         send_in_parts(&mut owner, count, |n| {
             format!("SUB gone.{round}.{n} {n}\r\n")

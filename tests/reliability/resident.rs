@@ -19,28 +19,15 @@ const READINGS_MAX: usize = 400;
 const WARM_UP_ROUNDS: usize = 3;
 
 /// What a server holds once it is quiet, round after round. While it is read, nobody may speak to it.
+#[derive(Default)]
 pub struct Memory {
     rounds: Vec<u64>,
-    /// So many rounds on end that hold too much are too many.
-    on_end: usize,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Memory::patient(2)
-    }
 }
 
 impl Memory {
-    /// Where the allocator keeps much for some rounds: so many on end must hold too much.
-    pub fn patient(on_end: usize) -> Self {
-        let rounds = Vec::new();
-        Memory { rounds, on_end }
-    }
-
     /// Behind a round. The first ones warm up; behind the others, waits until no more is held than behind those, by the
     /// number of readings and not by the clock: where the machine is busy, more time passes between two. Panics when it
-    /// never is so little after two rounds on end, or as many as were asked for: what the allocator keeps may rise by megabytes for one.
+    /// never is so little after two rounds on end: what the allocator keeps may rise by megabytes for one.
     pub fn after_round(&mut self, server: &Server, growth_bytes_max: u64) {
         if self.rounds.len() < WARM_UP_ROUNDS {
             self.rounds.push(settled(server));
@@ -54,12 +41,9 @@ impl Memory {
         } else {
             read(server, enough, READINGS_MAX)
         };
+        let last = self.rounds[WARM_UP_ROUNDS..].last().copied();
         self.rounds.push(least);
-        let measured = &self.rounds[WARM_UP_ROUNDS..];
-        let Some(first) = measured.len().checked_sub(self.on_end) else {
-            return;
-        };
-        let least = *measured[first..].iter().min().expect("some rounds");
+        let least = least.min(last.unwrap_or(least.min(enough)));
         assert!(
             least <= enough,
             "resident memory has grown by {} bytes and may by {growth_bytes_max}: {:?}",
