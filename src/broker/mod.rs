@@ -362,7 +362,7 @@ impl Broker {
             && peer.waiting.is_empty()
             && !peer.closing
             && peer.outbox.may_offer()
-            && peer.outbox.pending_bytes() <= SENT_AT_ONCE_BYTES_MAX
+            && (1..=SENT_AT_ONCE_BYTES_MAX).contains(&peer.outbox.pending_bytes())
         {
             peer.outbox.offer(&mut self.pool, send);
         }

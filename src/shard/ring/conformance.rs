@@ -101,6 +101,8 @@ conformance![
     resumes_when_buffers_come_back,
     lent_bytes_stay_untouched,
     a_fast_peer_starves_nobody,
+    fast_peers_share,
+    who_says_little_does_not_wait_for_fast_peers,
     a_reset_ends_the_receive,
     stopping_and_receiving_again_loses_nothing,
     receiving_again_before_the_stop_took_effect,

@@ -1,9 +1,9 @@
 //! The ring over epoll: the fallback where io_uring is refused. Receives and sends with plain system
 //! calls. Never looks into the bytes.
 //!
-//! Sockets are registered once, edge-triggered; who has something to read stands in a queue and takes
-//! turns, so that a connection reads at most [`READS_A_TURN`] buffers a turn and no system call is spent
-//! on stopping and starting.
+//! Sockets are registered once, edge-triggered, so that no system call is spent on stopping and starting. Who has
+//! something to read stands in a queue and takes turns; who had more than a buffer holds stands in a second one, and those
+//! together read at most [`REST_READS_A_TURN`] buffers a turn: however fast they send, everybody else goes before them.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -22,8 +22,8 @@ use super::listeners::{self, Listeners};
 use super::{BufferId, Event, RECEIVE_BUFFER_BYTES, ReceiveEnd, Ring, RingOptions, Token, Wait};
 use crate::broker::outbox::Chunk;
 
-/// How many buffers one connection may fill a turn.
-pub const READS_A_TURN: usize = 4;
+/// How many buffers may be filled in a turn by those who had more than one holds.
+const REST_READS_A_TURN: usize = 4;
 
 /// Readiness taken from the kernel a turn.
 const READINESS_A_TURN: usize = 1024;
@@ -41,6 +41,8 @@ pub struct EpollRing {
     connections: Vec<Connection>,
     /// Descriptors with `queued` set, in turn; may hold some that are so no more.
     readable: VecDeque<RawFd>,
+    /// The same of those whose last read filled a buffer.
+    rest: VecDeque<RawFd>,
     listeners: Listeners,
     buffers: Box<[u8]>,
     free: Vec<u16>,
@@ -76,12 +78,14 @@ impl EpollRing {
         // Edge-triggered: each write to the eventfd is told once, nobody reads it.
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(&epoll, waker.fd(), EventData::new_u64(WAKER_DATA), flags)?;
-        let count = options.receive_buffers;
+        // Each receive takes a whole one.
+        let count = options.receive_buffers.max(options.whole_buffers_min);
         Ok(EpollRing {
             epoll,
             readiness: Vec::with_capacity(READINESS_A_TURN),
             connections: Vec::new(),
             readable: VecDeque::new(),
+            rest: VecDeque::new(),
             listeners: Listeners::default(),
             buffers: vec![0; usize::from(count) * RECEIVE_BUFFER_BYTES].into_boxed_slice(),
             free: (0..count).rev().collect(),
@@ -203,7 +207,8 @@ impl Ring for EpollRing {
 
 impl EpollRing {
     fn timeout(&self, wait: Wait) -> Duration {
-        let can_read = !self.readable.is_empty() && !self.free.is_empty();
+        let waiting = !self.readable.is_empty() || !self.rest.is_empty();
+        let can_read = waiting && !self.free.is_empty();
         match wait {
             Wait::For(time) if self.ready.is_empty() && !can_read => self.listeners.bound(time),
             _ => Duration::ZERO,
@@ -258,49 +263,69 @@ impl EpollRing {
     /// Lets each connection that has something to read have its turn.
     fn receive_in_turn(&mut self, events: &mut Vec<Event>) {
         for _ in 0..self.readable.len() {
+            // One is left for the others.
+            if self.free.len() <= usize::from(!self.rest.is_empty()) {
+                break;
+            }
+            let fd = self.readable.pop_front().expect("so many are there");
+            self.receive_some(fd, events);
+        }
+        for left in (0..REST_READS_A_TURN).rev() {
             if self.free.is_empty() {
                 return;
             }
-            let Some(fd) = self.readable.pop_front() else {
+            let Some(fd) = self.rest.pop_front() else {
                 return;
             };
-            connection(&mut self.connections, fd).queued = false;
             self.receive_some(fd, events);
-            self.enqueue(fd);
+            // The same goes on: what one peer sent is best handled in one go.
+            if left > 0 && self.rest.back() == Some(&fd) {
+                self.rest.rotate_right(1);
+            }
         }
     }
 
+    /// Reads one buffer at most.
     fn receive_some(&mut self, fd: RawFd, events: &mut Vec<Event>) {
         let connection = connection(&mut self.connections, fd);
-        for _ in 0..READS_A_TURN {
-            let (Some(conn), true) = (connection.receiving, connection.readable) else {
-                return;
-            };
-            let Some(&index) = self.free.last() else {
-                return;
-            };
-            let at = usize::from(index) * RECEIVE_BUFFER_BYTES;
-            let buffer = &mut self.buffers[at..at + RECEIVE_BUFFER_BYTES];
-            match rustix::net::recv(borrow(fd), buffer, RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => {
-                    connection.receiving = None;
-                    events.push(ended(conn, ReceiveEnd::Eof));
-                }
-                Ok((_, len)) => {
-                    self.free.pop();
-                    // A short read has emptied the socket, and what comes later is told anew; but the
-                    // peer's end or an error that was told before is behind it still.
-                    connection.readable = len == RECEIVE_BUFFER_BYTES || connection.hung_up;
-                    let buffer = BufferId(index.into());
-                    events.push(Event::Received { conn, buffer, len });
-                }
-                Err(Errno::AGAIN) => connection.readable = false,
-                Err(Errno::INTR) => {}
-                Err(error) => {
-                    connection.receiving = None;
-                    events.push(ended(conn, ReceiveEnd::Failed(error.into())));
-                }
+        connection.queued = false;
+        let (Some(conn), true) = (connection.receiving, connection.readable) else {
+            return;
+        };
+        let &index = self.free.last().expect("seen by the caller");
+        let at = usize::from(index) * RECEIVE_BUFFER_BYTES;
+        let buffer = &mut self.buffers[at..at + RECEIVE_BUFFER_BYTES];
+        let mut filled = false;
+        match rustix::io::retry_on_intr(|| {
+            rustix::net::recv(borrow(fd), &mut *buffer, RecvFlags::DONTWAIT)
+        }) {
+            Ok((_, 0)) => {
+                connection.receiving = None;
+                events.push(ended(conn, ReceiveEnd::Eof));
             }
+            Ok((_, len)) => {
+                self.free.pop();
+                // A short read has emptied the socket, and what comes later is told anew; but the
+                // peer's end or an error that was told before is behind it still.
+                filled = len == RECEIVE_BUFFER_BYTES;
+                connection.readable = filled || connection.hung_up;
+                let buffer = BufferId(index.into());
+                events.push(Event::Received { conn, buffer, len });
+            }
+            Err(Errno::AGAIN) => connection.readable = false,
+            Err(error) => {
+                connection.receiving = None;
+                events.push(ended(conn, ReceiveEnd::Failed(error.into())));
+            }
+        }
+        if connection.receiving.is_some() && connection.readable {
+            connection.queued = true;
+            if filled {
+                &mut self.rest
+            } else {
+                &mut self.readable
+            }
+            .push_back(fd);
         }
     }
 

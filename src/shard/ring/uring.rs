@@ -22,8 +22,9 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
 
 use self::alarm::Alarm;
-use self::buffers::ReceiveBuffers;
+use self::buffers::{GENERAL, GREEDY, ReceiveBuffers};
 use self::setup::{Features, SetupError};
+use self::starved::Starved;
 use super::fd::{borrow, send_now, shut_and_close};
 use super::handles::{PeerHandle, Waker};
 use super::listeners::{Listeners, accept_some};
@@ -34,6 +35,7 @@ use crate::broker::outbox::Chunk;
 mod alarm;
 mod buffers;
 pub mod setup;
+mod starved;
 
 /// `user_data` that is no key of the slab: a peer's message, the polls of the eventfd and of the listeners, a cancel, a failed
 /// message to the peer in the low bits.
@@ -55,7 +57,7 @@ const ENTER_NO_IOWAIT: u32 = 128;
 /// given up with `close`.
 pub struct UringRing {
     ring: ManuallyDrop<IoUring>,
-    buffers: ManuallyDrop<ReceiveBuffers>,
+    buffers: ManuallyDrop<[ReceiveBuffers; 2]>,
     operations: ManuallyDrop<Slab<Operation>>,
     features: Features,
     /// A second descriptor of the ring, for the peers.
@@ -70,8 +72,8 @@ pub struct UringRing {
     doors_armed: bool,
     /// By descriptor: key of the receive, plus one; 0 is none.
     receives: Vec<u32>,
-    /// Receives out of the kernel until a buffer is free, those that got nothing at all first.
-    starved: VecDeque<usize>,
+    /// Receives out of the kernel until a buffer is free.
+    starved: Starved,
     waker_armed: bool,
     alarm: Alarm,
     /// Shut down and closed as soon as all that was queued before is submitted.
@@ -99,6 +101,10 @@ struct Receive {
     armed: bool,
     /// Has received something since it was armed.
     fed: bool,
+    /// Has filled a buffer, the last time it got one: receives into the second group when it is armed next.
+    greedy: bool,
+    /// The group it receives into while it is armed.
+    group: u8,
     phase: Phase,
 }
 
@@ -132,8 +138,9 @@ impl UringRing {
         let incremental = features.deferred;
         let counts = [options.receive_buffers, options.whole_buffers_min];
         // SAFETY: `drop` unregisters the buffers when nothing is in flight, or never frees them.
-        let buffers = unsafe { ReceiveBuffers::register(&ring.submitter(), counts, incremental)? };
-        features.incremental_buffers = buffers.incremental();
+        let buffers =
+            unsafe { ReceiveBuffers::register_both(&ring.submitter(), counts, incremental)? };
+        features.incremental_buffers = buffers[GENERAL].incremental();
         Ok(UringRing {
             ring: ManuallyDrop::new(ring),
             buffers: ManuallyDrop::new(buffers),
@@ -146,7 +153,7 @@ impl UringRing {
             doors: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?,
             doors_armed: false,
             receives: Vec::new(),
-            starved: VecDeque::new(),
+            starved: Starved::default(),
             waker_armed: false,
             alarm: Alarm::default(),
             closing: Vec::new(),
@@ -271,7 +278,7 @@ impl Ring for UringRing {
         if !self.closing.is_empty() {
             self.submit()?;
         }
-        let wait = if self.ready.is_empty() {
+        let wait = if self.ready.is_empty() && !self.starved.any() {
             wait
         } else {
             Wait::No
@@ -290,11 +297,11 @@ impl Ring for UringRing {
     }
 
     fn buffer(&self, id: &BufferId) -> &[u8] {
-        self.buffers.bytes(id)
+        self.buffers[ReceiveBuffers::group_of(id)].bytes(id)
     }
 
     fn recycle(&mut self, id: BufferId) {
-        self.buffers.recycle(id);
+        self.buffers[ReceiveBuffers::group_of(&id)].recycle(id);
     }
 }
 
@@ -424,9 +431,10 @@ impl UringRing {
                 .build();
             self.push(entry.user_data(WAKER_POLL));
         }
-        while !self.starved.is_empty() && self.buffers.any_provided() {
-            let key = self.starved.pop_front().expect("not empty");
-            self.arm_receive(key);
+        if self.starved.any() && self.buffers.iter().all(ReceiveBuffers::any_provided) {
+            for key in self.starved.next_portion() {
+                self.arm_receive(key);
+            }
         }
     }
 
@@ -440,12 +448,13 @@ impl UringRing {
 
     fn begin_receive(&mut self, conn: Token, fd: RawFd) {
         let phase = Phase::Going;
-        let (armed, fed) = (false, false);
         let receive = Receive {
             conn,
             fd,
-            armed,
-            fed,
+            armed: false,
+            fed: false,
+            greedy: false,
+            group: GENERAL as u8,
             phase,
         };
         let key = self.operations.insert(Operation::Receive(receive));
@@ -458,9 +467,11 @@ impl UringRing {
 
     fn arm_receive(&mut self, key: usize) {
         let receive = self.operations[key].receive();
+        let group = if receive.greedy { GREEDY } else { GENERAL };
         receive.armed = true;
         receive.fed = false;
-        let entry = opcode::RecvMulti::new(Fd(receive.fd), buffers::GROUP).build();
+        receive.group = group as u8;
+        let entry = opcode::RecvMulti::new(Fd(receive.fd), group as u16).build();
         self.push(entry.user_data(key as u64));
     }
 
@@ -471,7 +482,7 @@ impl UringRing {
 
     /// Ends a receive that is not in the kernel.
     fn end_starved(&mut self, key: usize) {
-        self.starved.retain(|starved| *starved != key);
+        self.starved.remove(key);
         let mut ready = mem::take(&mut self.ready);
         self.end_receive(key, ReceiveEnd::Stopped, &mut ready);
         self.ready.append(&mut ready);
@@ -536,14 +547,15 @@ impl UringRing {
     fn handle_receive(&mut self, key: usize, result: i32, flags: u32, events: &mut Vec<Event>) {
         if let Some(index) = cqueue::buffer_select(flags) {
             let more = cqueue::buffer_more(flags);
+            let receive = self.operations[key].receive();
+            let buffers = &mut self.buffers[usize::from(receive.group)];
             if result > 0 {
-                let receive = self.operations[key].receive();
-                receive.fed = true;
                 let (conn, len) = (receive.conn, result as usize);
-                let buffer = self.buffers.lend(index, len, more);
+                let (buffer, full) = buffers.lend(index, len, more);
+                (receive.fed, receive.greedy) = (true, full);
                 events.push(Event::Received { conn, buffer, len });
             } else {
-                self.buffers.given_up(index, more);
+                buffers.given_up(index, more);
             }
         }
         if !cqueue::more(flags) {
@@ -558,12 +570,7 @@ impl UringRing {
             0 => ReceiveEnd::Eof,
             _ if result > 0 || matches!(-result, libc::ENOBUFS | libc::EINTR) => {
                 if receive.phase == Phase::Going {
-                    // Who got nothing goes first, else one fast peer takes all buffers each time.
-                    match receive.fed {
-                        true => self.starved.push_back(key),
-                        false => self.starved.push_front(key),
-                    }
-                    return;
+                    return self.starved.push(key, receive.fed);
                 }
                 ReceiveEnd::Stopped
             }
@@ -634,8 +641,11 @@ impl Drop for UringRing {
     /// Ends everything in the kernel before the memory it works on is freed; what will not end keeps it.
     fn drop(&mut self) {
         let _ = self.submit();
-        let idle =
-            self.end_all().is_ok() && self.buffers.unregister(&self.ring.submitter()).is_ok();
+        let idle = self.end_all().is_ok()
+            && self
+                .buffers
+                .iter()
+                .all(|group| group.unregister(&self.ring.submitter()).is_ok());
         // SAFETY: none of the three is used after this.
         unsafe { ManuallyDrop::drop(&mut self.ring) };
         if idle {

@@ -166,6 +166,79 @@ pub(super) fn a_fast_peer_starves_nobody<R: Made>() {
     writer.join().unwrap();
 }
 
+/// Peers that have more to send than one turn takes, and one that says little.
+struct Crowd<R> {
+    shard: Shard<R>,
+    fast: Vec<TcpStream>,
+    received: Vec<usize>,
+    small: TcpStream,
+    small_received: usize,
+}
+
+impl<R: Made> Crowd<R> {
+    fn new(fast: usize) -> Self {
+        let mut shard = Shard::<R>::new();
+        let mut receive = |conn| {
+            let (fd, peer) = pair();
+            shard.ring.receive(conn, fd);
+            peer
+        };
+        let small = receive(B);
+        let fast: Vec<_> = (0..fast).map(|at| receive(Token(at as u64))).collect();
+        for peer in &fast {
+            peer.set_nonblocking(true).unwrap();
+        }
+        Crowd {
+            shard,
+            received: vec![0; fast.len()],
+            fast,
+            small,
+            small_received: 0,
+        }
+    }
+
+    /// One turn, in which everybody fast has as much to say as goes into a socket.
+    fn turn(&mut self) {
+        let block = [b'x'; 1 << 16];
+        for peer in &self.fast {
+            while (&*peer).write(&block).is_ok() {}
+        }
+        let shard = &mut self.shard;
+        shard.ring.turn(LONG, &mut shard.events).unwrap();
+        for event in shard.events.drain(..) {
+            if let Event::Received { conn, buffer, len } = event {
+                shard.ring.recycle(buffer);
+                match conn {
+                    B => self.small_received += len,
+                    Token(at) => self.received[at as usize] += len,
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn fast_peers_share<R: Made>() {
+    let mut crowd = Crowd::<R>::new(8);
+    (0..400).for_each(|_| crowd.turn());
+    let received = &crowd.received;
+    let mean = received.iter().sum::<usize>() / received.len();
+    assert!(
+        received.iter().all(|&bytes| bytes > mean / 2),
+        "{received:?}"
+    );
+}
+
+pub(super) fn who_says_little_does_not_wait_for_fast_peers<R: Made>() {
+    let mut crowd = Crowd::<R>::new(8);
+    // By then each has filled a buffer.
+    (0..100).for_each(|_| crowd.turn());
+    for round in 1..=50 {
+        crowd.small.write_all(b"x").unwrap();
+        crowd.turn();
+        assert_eq!(crowd.small_received, round);
+    }
+}
+
 pub(super) fn a_reset_ends_the_receive<R: Made>() {
     let mut shard = Shard::<R>::new();
     let (fd, peer) = pair();

@@ -1,6 +1,9 @@
 //! The receive buffers a shard provides to its io_uring, and which of them are lent to the shard. Never
 //! looks into the bytes.
 //!
+//! There are two groups of them. Who fills a buffer to its end has much to say, and receives into the second from then on:
+//! however fast such peers send, there is room in the first for everybody else, at every turn.
+//!
 //! In the plain mode a receive takes a whole buffer. In the incremental mode (IOU_PBUF_RING_INC, Linux
 //! 6.12) there is one large buffer that the kernel fills by one receive after the other until it is full: many small
 //! receives do not run out of buffers, and who sends much is received in large pieces, which costs less (measured:
@@ -17,8 +20,14 @@ use io_uring::types::BufRingEntry;
 
 use super::super::{BufferId, RECEIVE_BUFFER_BYTES};
 
-/// The group the buffers are registered as; a ring has only this one.
-pub(super) const GROUP: u16 = 0;
+/// The group for everybody.
+pub(super) const GENERAL: usize = 0;
+
+/// The group for those who fill buffers.
+pub(super) const GREEDY: usize = 1;
+
+/// The bit of a [`BufferId`] that says which group; the others are the place in it.
+const GROUP_SHIFT: u32 = 31;
 
 /// `IOU_PBUF_RING_INC` of linux/io_uring.h.
 const INCREMENTAL: u16 = 2;
@@ -29,6 +38,7 @@ const PAGE_BYTES: usize = 4096;
 ///
 /// Invariant: a buffer is the kernel's, or it has parts lent, or (incremental) both.
 pub(super) struct ReceiveBuffers {
+    group: u32,
     descriptions: Block,
     bytes: Block,
     /// Descriptions less one; their number is a power of two and not less than the buffers'.
@@ -54,6 +64,33 @@ struct State {
 }
 
 impl ReceiveBuffers {
+    /// Both groups, [`GENERAL`] and [`GREEDY`].
+    ///
+    /// # Errors, Safety
+    /// Those of [`Self::register`], for each.
+    pub(super) unsafe fn register_both(
+        submitter: &Submitter<'_>,
+        counts: [u16; 2],
+        incremental: bool,
+    ) -> io::Result<[ReceiveBuffers; 2]> {
+        // SAFETY: the caller's promise.
+        let general = unsafe { Self::register(submitter, GENERAL, counts, incremental)? };
+        // SAFETY: as above. Where this fails nothing is in flight yet, and the ring goes before the memory is used anew.
+        let greedy = unsafe { Self::register(submitter, GREEDY, counts, incremental) };
+        match greedy {
+            Ok(greedy) => Ok([general, greedy]),
+            Err(error) => {
+                general.unregister(submitter)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The group a part is in.
+    pub(super) fn group_of(id: &BufferId) -> usize {
+        (id.0 >> GROUP_SHIFT) as usize
+    }
+
     /// Registers so many buffers with a ring, as one in the incremental mode if `incremental` and possible; otherwise at
     /// least the second number of them.
     ///
@@ -63,8 +100,9 @@ impl ReceiveBuffers {
     /// # Safety
     /// What is returned must outlive the registration: it may be dropped only when the ring has no
     /// operation in flight and [`Self::unregister`] has succeeded, or when the ring is gone.
-    pub(super) unsafe fn register(
+    unsafe fn register(
         submitter: &Submitter<'_>,
+        group: usize,
         [count, whole_min]: [u16; 2],
         incremental: bool,
     ) -> io::Result<ReceiveBuffers> {
@@ -76,7 +114,7 @@ impl ReceiveBuffers {
             let address = descriptions.start.as_ptr() as u64;
             // SAFETY: the block is page-aligned and holds `entries` descriptions; the caller sees to it
             // that it outlives the registration.
-            unsafe { submitter.register_buf_ring_with_flags(address, entries, GROUP, flags) }
+            unsafe { submitter.register_buf_ring_with_flags(address, entries, group as u16, flags) }
         };
         let incremental = incremental && register(INCREMENTAL).is_ok();
         if !incremental {
@@ -87,6 +125,7 @@ impl ReceiveBuffers {
             false => (most, RECEIVE_BUFFER_BYTES),
         };
         let mut buffers = ReceiveBuffers {
+            group: group as u32,
             descriptions,
             bytes: Block::new(usize::from(count) * buffer_bytes),
             mask: entries - 1,
@@ -103,7 +142,7 @@ impl ReceiveBuffers {
     /// Takes the registration back. After it the kernel does not touch the memory any more, provided
     /// that no operation is in flight.
     pub(super) fn unregister(&self, submitter: &Submitter<'_>) -> io::Result<()> {
-        submitter.unregister_buf_ring(GROUP)
+        submitter.unregister_buf_ring(self.group as u16)
     }
 
     /// Whether the kernel fills buffers by and by.
@@ -116,9 +155,9 @@ impl ReceiveBuffers {
         self.provided > 0
     }
 
-    /// Notes that the kernel has received `len` bytes into a buffer, and lends them to the shard.
+    /// Notes that the kernel has received `len` bytes into a buffer, and lends them to the shard; whether the buffer is full now.
     /// `more`: the kernel goes on filling this buffer.
-    pub(super) fn lend(&mut self, index: u16, len: usize, more: bool) -> BufferId {
+    pub(super) fn lend(&mut self, index: u16, len: usize, more: bool) -> (BufferId, bool) {
         let state = &mut self.states[usize::from(index)];
         debug_assert!(state.provided, "received into a buffer not provided");
         let start = state.filled;
@@ -129,18 +168,20 @@ impl ReceiveBuffers {
             state.provided = false;
             self.provided -= 1;
         }
-        BufferId(u32::from(index) * self.buffer_bytes as u32 + start)
+        let full = state.filled as usize == self.buffer_bytes;
+        let place = u32::from(index) * self.buffer_bytes as u32 + start;
+        (BufferId(self.group << GROUP_SHIFT | place), full)
     }
 
     /// Notes that the kernel gave up a buffer without receiving into it.
     pub(super) fn given_up(&mut self, index: u16, more: bool) {
-        let unused = self.lend(index, 0, more);
+        let (unused, _) = self.lend(index, 0, more);
         self.recycle(unused);
     }
 
     /// What was lent, and the rest of the buffer.
     pub(super) fn bytes(&self, id: &BufferId) -> &[u8] {
-        let start = id.0 as usize;
+        let start = place(id);
         let end = (start / self.buffer_bytes + 1) * self.buffer_bytes;
         assert!(end <= self.states.len() * self.buffer_bytes);
         // SAFETY: within the block, which is initialised (zeroed, then written by the kernel) and lives as
@@ -152,7 +193,7 @@ impl ReceiveBuffers {
 
     /// Takes a part back; the buffer goes to the kernel again when all of it is back.
     pub(super) fn recycle(&mut self, id: BufferId) {
-        let index = (id.0 as usize / self.buffer_bytes) as u16;
+        let index = (place(&id) / self.buffer_bytes) as u16;
         let state = &mut self.states[usize::from(index)];
         assert!(state.lent > 0, "a buffer given back twice");
         state.lent -= 1;
@@ -186,6 +227,11 @@ impl ReceiveBuffers {
             AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
         }
     }
+}
+
+/// Where a part starts, in its group.
+fn place(id: &BufferId) -> usize {
+    (id.0 & !(1 << GROUP_SHIFT)) as usize
 }
 
 /// Zeroed memory, page-aligned.
