@@ -350,6 +350,11 @@ impl Broker {
         }
     }
 
+    /// Whether anything was put into an outbox since [`Self::take_dirty`].
+    pub fn has_output(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// The next chunk of a connection, unless one is in flight or nothing waits.
     pub fn next_chunk(&mut self, conn: ConnId) -> Option<Chunk> {
         self.peers[conn as usize].as_mut()?.outbox.next(self.now_ms)

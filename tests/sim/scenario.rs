@@ -14,6 +14,8 @@ pub struct Scenario {
     pub pipe_bytes: usize,
     /// Receive buffers of a ring.
     pub buffers: u32,
+    /// From so much input on what came before goes out first.
+    pub large_bytes: usize,
     /// `max_pending`.
     pub pending_bytes_max: u64,
     /// A slow subscriber may be cut: `max_pending` is small, or some stop reading.
@@ -82,6 +84,7 @@ impl Scenario {
             mesh_items: rng.pick(&[1, 1, 2, 3, 8, 64]),
             pipe_bytes: rng.pick(&[200, 1_000, 8_000, 64_000, 300_000]),
             buffers: rng.pick(&[1, 2, 4, 16]),
+            large_bytes: rng.pick(&[1, 50, 500, usize::MAX]),
             pending_bytes_max: match tight {
                 true => rng.pick(&[2_000, 20_000, 80_000, 200_000]),
                 false => 64 << 20,

@@ -108,6 +108,7 @@ impl World {
                 jobs: jobs.clone(),
                 inbox,
             });
+            shard.set_large_bytes(scenario.large_bytes);
             if index == 0 {
                 shard.ring().accept(0);
             }

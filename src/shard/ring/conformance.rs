@@ -163,6 +163,7 @@ impl<R: Made> Shard<R> {
         let rest = RingOptions::default();
         Shard::with(RingOptions {
             receive_buffers,
+            greedy_buffers: receive_buffers,
             whole_buffers_min: receive_buffers,
             ..rest
         })

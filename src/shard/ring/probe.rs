@@ -234,6 +234,7 @@ pub fn choose(choice: IoChoice) -> Result<(Kind, Option<FallbackNotice>), Refusa
 fn try_uring() -> Result<Features, Refusal> {
     let options = RingOptions {
         receive_buffers: 1,
+        greedy_buffers: 1,
         whole_buffers_min: 1,
         submission_entries: 8,
         completion_entries: 16,

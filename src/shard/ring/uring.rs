@@ -29,7 +29,7 @@ use super::fd::{borrow, send_now, shut_and_close};
 use super::handles::{PeerHandle, Waker};
 use super::listeners::{Listeners, accept_some};
 use super::probe::Refusal;
-use super::{BufferId, Event, ReceiveEnd, Ring, RingOptions, Token, Wait};
+use super::{BufferId, Event, LARGE_BYTES, ReceiveEnd, Ring, RingOptions, Token, Wait};
 use crate::broker::outbox::Chunk;
 
 mod alarm;
@@ -82,6 +82,8 @@ pub struct UringRing {
     backlog: VecDeque<Entry>,
     /// Events that came about without the kernel.
     ready: Vec<Event>,
+    /// What receives of the second group brought in this turn: handed out last.
+    late: Vec<Event>,
     /// SINGLE_ISSUER: not to be sent to another thread.
     _thread: PhantomData<*const ()>,
 }
@@ -101,7 +103,7 @@ struct Receive {
     armed: bool,
     /// Has received something since it was armed.
     fed: bool,
-    /// Has filled a buffer, the last time it got one: receives into the second group when it is armed next.
+    /// Has received much, the last time, or all the room there was: receives into the second group when it is armed next.
     greedy: bool,
     /// The group it receives into while it is armed.
     group: u8,
@@ -136,7 +138,8 @@ impl UringRing {
         let own = Arc::new(duplicate(&ring)?);
         let waker = Waker::new()?;
         let incremental = features.deferred;
-        let counts = [options.receive_buffers, options.whole_buffers_min];
+        let counts = [options.receive_buffers, options.greedy_buffers]
+            .map(|count| [count, options.whole_buffers_min]);
         // SAFETY: `drop` unregisters the buffers when nothing is in flight, or never frees them.
         let buffers =
             unsafe { ReceiveBuffers::register_both(&ring.submitter(), counts, incremental)? };
@@ -159,6 +162,7 @@ impl UringRing {
             closing: Vec::new(),
             backlog: VecDeque::new(),
             ready: Vec::new(),
+            late: Vec::new(),
             _thread: PhantomData,
         })
     }
@@ -525,10 +529,16 @@ impl UringRing {
         if woken {
             events.push(Event::Woken);
         }
+        events.append(&mut self.late);
     }
 
     fn handle(&mut self, key: usize, result: i32, flags: u32, events: &mut Vec<Event>) {
         match &self.operations[key] {
+            Operation::Receive(receive) if usize::from(receive.group) == GREEDY => {
+                let mut late = mem::take(&mut self.late);
+                self.handle_receive(key, result, flags, &mut late);
+                self.late = late;
+            }
             Operation::Receive(_) => self.handle_receive(key, result, flags, events),
             Operation::Send { .. } => {
                 let Operation::Send { conn, chunk } = self.operations.remove(key) else {
@@ -552,7 +562,7 @@ impl UringRing {
             if result > 0 {
                 let (conn, len) = (receive.conn, result as usize);
                 let (buffer, full) = buffers.lend(index, len, more);
-                (receive.fed, receive.greedy) = (true, full);
+                (receive.fed, receive.greedy) = (true, full || len >= LARGE_BYTES);
                 events.push(Event::Received { conn, buffer, len });
             } else {
                 buffers.given_up(index, more);

@@ -79,6 +79,7 @@ pub(super) fn turns_wait_as_long_as_told<R: Made>() {
 pub(super) fn more_operations_than_the_queues_hold<R: Made>() {
     let mut shard = Shard::<R>::with(RingOptions {
         receive_buffers: 4,
+        greedy_buffers: 4,
         whole_buffers_min: 4,
         submission_entries: 4,
         completion_entries: 8,

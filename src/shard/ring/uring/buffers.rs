@@ -1,8 +1,8 @@
 //! The receive buffers a shard provides to its io_uring, and which of them are lent to the shard. Never
 //! looks into the bytes.
 //!
-//! There are two groups of them. Who fills a buffer to its end has much to say, and receives into the second from then on:
-//! however fast such peers send, there is room in the first for everybody else, at every turn.
+//! There are two groups of them. Who has much to say receives into the second: however fast such peers send, there is room in
+//! the first for everybody else, at every turn.
 //!
 //! In the plain mode a receive takes a whole buffer. In the incremental mode (IOU_PBUF_RING_INC, Linux
 //! 6.12) there is one large buffer that the kernel fills by one receive after the other until it is full: many small
@@ -23,7 +23,7 @@ use super::super::{BufferId, RECEIVE_BUFFER_BYTES};
 /// The group for everybody.
 pub(super) const GENERAL: usize = 0;
 
-/// The group for those who fill buffers.
+/// The group for those who send much.
 pub(super) const GREEDY: usize = 1;
 
 /// The bit of a [`BufferId`] that says which group; the others are the place in it.
@@ -70,13 +70,13 @@ impl ReceiveBuffers {
     /// Those of [`Self::register`], for each.
     pub(super) unsafe fn register_both(
         submitter: &Submitter<'_>,
-        counts: [u16; 2],
+        counts: [[u16; 2]; 2],
         incremental: bool,
     ) -> io::Result<[ReceiveBuffers; 2]> {
         // SAFETY: the caller's promise.
-        let general = unsafe { Self::register(submitter, GENERAL, counts, incremental)? };
+        let general = unsafe { Self::register(submitter, GENERAL, counts[GENERAL], incremental)? };
         // SAFETY: as above. Where this fails nothing is in flight yet, and the ring goes before the memory is used anew.
-        let greedy = unsafe { Self::register(submitter, GREEDY, counts, incremental) };
+        let greedy = unsafe { Self::register(submitter, GREEDY, counts[GREEDY], incremental) };
         match greedy {
             Ok(greedy) => Ok([general, greedy]),
             Err(error) => {
