@@ -30,7 +30,7 @@ mod spelled;
 pub mod subscribe;
 pub mod trace;
 mod traced;
-mod user_info;
+pub(crate) mod user_info;
 pub mod who;
 
 use std::collections::VecDeque;

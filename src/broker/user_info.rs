@@ -21,7 +21,7 @@ const SUBJECT: &[u8] = b"$SYS.REQ.USER.INFO";
 
 /// Whether it is a request for what the broker knows of the user.
 #[inline(always)]
-pub(super) fn asks_for_user(subject: &[u8]) -> bool {
+pub(crate) fn asks_for_user(subject: &[u8]) -> bool {
     subject.first() == Some(&b'$') && subject == SUBJECT
 }
 

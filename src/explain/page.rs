@@ -188,7 +188,10 @@ fn fill_stop(node: &mut Node, stop: &Stop, report: &Report) {
         node.children.push(service_node(service, report));
     }
     let seen = stop.by_jwt || stop.readers.iter().any(|reader| reader.sees.allowed);
-    if stop.streams.is_empty() && stop.services.is_empty() && !(stop.across && seen) {
+    if stop.answered {
+        let text = "the broker itself answers a request, with what it knows of the user";
+        node.children.push(Node::new(text));
+    } else if stop.streams.is_empty() && stop.services.is_empty() && !(stop.across && seen) {
         let account = &stop.account;
         node.children.push(Node::new(format!(
             "it ends here: no import takes it out of {account:?}"

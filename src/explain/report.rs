@@ -183,6 +183,9 @@ pub struct Stop {
     /// So may whoever else has a user's JWT of the account, as far as that allows.
     #[serde(skip_serializing_if = "is_false")]
     pub by_jwt: bool,
+    /// The broker itself answers a request here: with what it knows of the user.
+    #[serde(skip_serializing_if = "is_false")]
+    pub answered: bool,
     /// Accounts that see it as a stream.
     pub streams: Vec<StreamStep>,
     /// Services of other accounts that it is a request to.

@@ -3,6 +3,7 @@
 
 use crate::account::AccountId;
 use crate::account::table::{Fate, ServiceHop, StreamHop, THRESHOLD_MS_DEFAULT};
+use crate::broker::user_info::asks_for_user;
 use crate::subject::{Transform, has_empty_token};
 
 use super::passed::Passed;
@@ -131,6 +132,7 @@ impl Walk<'_, '_> {
             across,
             readers: self.readers(account, subject, self.reply.and(reply)),
             by_jwt: self.world.tokens.is_some() && !has_empty_token(subject),
+            answered: !across && asks_for_user(subject) && self.world.table.system.is_some(),
             streams: streams
                 .iter()
                 .map(|hop| self.stream(subject, hop))
