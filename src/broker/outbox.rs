@@ -35,6 +35,9 @@ pub const FIRST_BYTES: u64 = 1024;
 /// How few: who sends much at once does not wait for an answer to it, and every send costs (measured: `perf/`, `1to1-128`).
 pub const FIRST_OF_BYTES_MAX: usize = 16 * 1024;
 
+/// The most chunks that are offered in one go: a shard does not go away into the kernel for longer.
+const OFFERED_CHUNKS_MAX: usize = 16;
+
 /// A run of more messages than this is copied.
 const LARGE_MESSAGES_MAX: usize = 32;
 
@@ -244,7 +247,13 @@ impl Outbox {
         !self.in_flight() && !self.blocked
     }
 
-    /// Offers everything that waits to `send`, which returns how many bytes it took.
+    /// Whether it is so far behind that the ring, which takes one chunk a turn, would be long in catching up.
+    #[inline]
+    pub fn is_behind(&self) -> bool {
+        self.full.len() > 1
+    }
+
+    /// Offers what waits to `send`, which returns how many bytes it took.
     pub fn offer(&mut self, pool: &mut ChunkPool, send: impl FnOnce(&[IoSlice<'_>]) -> usize) {
         self.offer_with(pool, &[], send);
     }
@@ -257,10 +266,10 @@ impl Outbox {
         send: impl FnOnce(&[IoSlice<'_>]) -> usize,
     ) {
         let waiting = self.pending_bytes as usize;
-        let chunks = self.full.iter().chain(&self.tail);
-        let mut parts: SmallVec<[IoSlice<'_>; 8]> =
+        let chunks = self.full.iter().chain(&self.tail).take(OFFERED_CHUNKS_MAX);
+        let mut parts: SmallVec<[IoSlice<'_>; OFFERED_CHUNKS_MAX]> =
             chunks.map(|chunk| IoSlice::new(chunk.unsent())).collect();
-        if !bytes.is_empty() {
+        if !bytes.is_empty() && self.full.len() < OFFERED_CHUNKS_MAX {
             parts.push(IoSlice::new(bytes));
         }
         let taken = send(&parts);

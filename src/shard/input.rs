@@ -315,7 +315,13 @@ impl<R: Ring> Shard<R> {
     ) {
         match result {
             Ok(sent) => {
+                let whole = sent == chunk.unsent().len();
                 self.broker.chunk_sent(conn, chunk, sent);
+                if whole {
+                    let fd = self.connections.wires.get(conn).fd;
+                    let ring = &mut self.ring;
+                    self.broker.catch_up(conn, |parts| ring.send_now(fd, parts));
+                }
                 self.send_next(conn);
                 self.finish_close(conn);
             }
