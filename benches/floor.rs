@@ -1,14 +1,16 @@
 //! The least that a request and its reply take through anything that stands between two sockets: a relay that spins on both
 //! and copies bytes, without a protocol. What a broker takes beyond it is the broker's; the rest is the kernel's and the
 //! client's. The client is that of `gannet bench compare --rows request`: one thread for both ends, on core 1; the relay is
-//! on core 0, or on the client's, where it sleeps until something comes.
+//! on core 0, or on the client's, where it sleeps until something comes. It is a process of its own, as a broker is.
 //!
 //! `cargo bench --bench floor` prints p50 and p99 in µs and the relay's CPU time, for a client that sleeps until something
 //! comes, for one that polls, and for both on one core.
 
-use std::io::{ErrorKind, Read, Write};
+use std::env;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::thread;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gannet::bench::{Latency, histogram, record};
@@ -22,8 +24,11 @@ const MEASURED: Duration = Duration::from_secs(2);
 /// As long as a request with 16 bytes in the protocol; the reply is not much shorter.
 const MESSAGE: [u8; 48] = [b'x'; 48];
 
+/// Tells the relay's process how to wait.
+const RELAY: &str = "GANNET_FLOOR_RELAY";
+
 /// Who waits how.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     /// The relay spins, the client sleeps.
     Apart,
@@ -34,6 +39,10 @@ enum Way {
 }
 
 fn main() {
+    if let Ok(way) = env::var(RELAY) {
+        let cpu_ns = relay(&way).expect("the relay ends with its sockets");
+        return eprint!("{cpu_ns}");
+    }
     for (way, title) in [
         (Way::Apart, "a relay, and a client that sleeps"),
         (Way::Polling, "a relay, and a client that polls"),
@@ -49,12 +58,16 @@ fn main() {
 }
 
 /// Latencies, and the CPU time of the relay for each request with its reply.
-fn measure(way: Way) -> std::io::Result<(Latency, u64)> {
+fn measure(way: Way) -> io::Result<(Latency, u64)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut requester = connect(&listener)?;
     let mut responder = connect(&listener)?;
-    let relayed = [requester.1, responder.1];
-    let relay = thread::spawn(move || relay(relayed, way));
+    let relay = Command::new(env::current_exe()?)
+        .env(RELAY, format!("{way:?}"))
+        .stdin(OwnedFd::from(requester.1))
+        .stdout(OwnedFd::from(responder.1))
+        .stderr(Stdio::piped())
+        .spawn()?;
     on_core(CLIENT_CORE);
     requester.0.set_nonblocking(way == Way::Polling)?;
     responder.0.set_nonblocking(way == Way::Polling)?;
@@ -72,12 +85,15 @@ fn measure(way: Way) -> std::io::Result<(Latency, u64)> {
         record(&mut latencies, started.elapsed());
     }
     drop((requester.0, responder.0));
-    let cpu_ns = relay.join().expect("the relay ends with its sockets")?;
+    let told = relay.wait_with_output()?.stderr;
+    let cpu_ns: u64 = String::from_utf8_lossy(&told)
+        .parse()
+        .map_err(io::Error::other)?;
     Ok((Latency::of(&latencies), cpu_ns / latencies.len().max(1)))
 }
 
 /// A client's socket, and the relay's end of it.
-fn connect(listener: &TcpListener) -> std::io::Result<(TcpStream, TcpStream)> {
+fn connect(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
     let client = TcpStream::connect(listener.local_addr()?)?;
     let (relayed, _) = listener.accept()?;
     client.set_nodelay(true)?;
@@ -86,7 +102,7 @@ fn connect(listener: &TcpListener) -> std::io::Result<(TcpStream, TcpStream)> {
 }
 
 /// Waits for one message.
-fn hear(stream: &mut TcpStream) -> std::io::Result<()> {
+fn hear(stream: &mut TcpStream) -> io::Result<()> {
     let mut heard = 0;
     let mut bytes = [0; 4096];
     while heard < MESSAGE.len() {
@@ -100,16 +116,16 @@ fn hear(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Copies what comes from either to the other, until one ends. Gives its CPU time, ns.
-fn relay([mut one, mut other]: [TcpStream; 2], way: Way) -> std::io::Result<u64> {
-    on_core(if way == Way::Together {
-        CLIENT_CORE
-    } else {
-        RELAY_CORE
-    });
+/// The relay's process: copies what comes from either of its sockets, the standard input and output, to the other, until one
+/// ends. Gives its CPU time, ns.
+fn relay(way: &str) -> io::Result<u64> {
+    let together = way == format!("{:?}", Way::Together);
+    on_core(if together { CLIENT_CORE } else { RELAY_CORE });
+    let mut one = TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut other = TcpStream::from(io::stdout().as_fd().try_clone_to_owned()?);
     // They take turns: who sleeps for one misses nothing of the other.
-    one.set_nonblocking(way != Way::Together)?;
-    other.set_nonblocking(way != Way::Together)?;
+    one.set_nonblocking(!together)?;
+    other.set_nonblocking(!together)?;
     let mut bytes = [0; 4096];
     let mut copy = |from: &mut TcpStream, to: &mut TcpStream| match from.read(&mut bytes) {
         Ok(0) => Ok(false),

@@ -3,7 +3,7 @@
 //!
 //! Sockets are registered once, edge-triggered, so that no system call is spent on stopping and starting. Who has
 //! something to read stands in a queue and takes turns; who had more than a buffer holds stands in a second one, and those
-//! together read at most [`REST_READS_A_TURN`] buffers a turn: however fast they send, everybody else goes before them.
+//! together read at most `REST_READS_A_TURN` buffers a turn: however fast they send, everybody else goes before them.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
