@@ -2,6 +2,7 @@
 //! it. Random configurations, the examples of the documentation word for word, and what the log says of refusals.
 
 mod agree;
+mod answered;
 mod broker;
 mod denials;
 mod jwt;

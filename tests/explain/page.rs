@@ -791,32 +791,3 @@ fn measurements_and_subjects_that_reach_nobody() {
     "#]],
     );
 }
-
-#[test]
-fn what_the_broker_answers_itself() {
-    check(
-        DOCUMENTED,
-        Some("c"),
-        &Question::Request {
-            subject: b"$SYS.REQ.USER.INFO".to_vec(),
-            inbox: "_INBOX".to_owned(),
-        },
-        expect![[r#"
-            request $SYS.REQ.USER.INFO, by user "c" of account "C"
-
-              user "c" at f.conf:24:13
-              it has no permissions: nothing restricts it
-              account "C" at f.conf:22:5
-              limits: max_payload 1048576, max_control_line 4096
-
-            $SYS.REQ.USER.INFO in "C"
-            │   publish: allowed, nothing restricts it
-            │   can see it: c
-            │   c may answer: allowed, nothing restricts it
-            └─ the broker itself answers a request, with what it knows of the user
-
-            answers come to _INBOX.X.*
-                subscribe: allowed, nothing restricts it
-        "#]],
-    );
-}

@@ -169,8 +169,9 @@ pub trait Ring {
     /// Wakes a sleeping peer shard, by its index; at the latest with the next `turn` or `submit`.
     fn wake(&mut self, peer: usize);
 
-    /// Submits what was queued, waits as told unless events are ready, and appends events in the order
-    /// they happened, those of connections that send much behind the others'. The bound on one turn's events is the ring's completion queue.
+    /// Submits what was queued, waits as told unless events are ready, and appends events: of one connection in the order they
+    /// happened, of connections that send much behind those of others. The bound on one turn's events is the ring's completion
+    /// queue.
     fn turn(&mut self, wait: Wait, events: &mut Vec<Event>) -> io::Result<()>;
 
     /// Submits what was queued without reaping: bounds how long a filled chunk waits in a long turn.
