@@ -26,7 +26,7 @@ const STREAM_BYTES: usize = 32 * 1024;
 /// Longest sleep: a bound only, everything that matters wakes a shard.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
-/// A sleep of this length that nothing ends shows that there is no traffic.
+/// When nothing has come for so long, there is no traffic.
 const IDLE_MIN: Duration = Duration::from_millis(200);
 
 /// How often memory is given back in a silence: other threads free what this one has made, and may do so after it.
@@ -45,24 +45,26 @@ pub fn run<R: Ring>(shard: &mut Shard<R>, spin: Spin) -> io::Result<()> {
     shard.always_looks = matches!(spin, Spin::Fixed(_));
     let mut given_back = 0;
     let (mut now, mut tended) = (Duration::ZERO, Duration::ZERO);
+    let mut silent_since = now;
     while !shard.is_done() {
         // Silence is noticed soon: what was freed is no longer needed then.
+        let give_back_at = silent_since + IDLE_MIN * (given_back + 1);
         let longest = match given_back < GIVEN_BACK_TIMES {
-            true => IDLE_MIN,
+            true => give_back_at.saturating_sub(now),
             false => SLEEP_MAX,
         };
         let wait = idle.wait(shard, start, longest);
         let news = shard.poll(wait)?;
         let arrived = shard.wake_up();
-        let before = std::mem::replace(&mut now, start.elapsed());
+        now = start.elapsed();
         let busy = news.any || arrived;
         if busy {
-            given_back = 0;
+            (given_back, silent_since) = (0, now);
             if now - tended >= TEND_EVERY {
                 shard.broker().tend();
                 tended = now;
             }
-        } else if now - before >= IDLE_MIN && given_back < GIVEN_BACK_TIMES {
+        } else if now >= give_back_at && given_back < GIVEN_BACK_TIMES {
             shard.broker().trim();
             memory::give_back();
             given_back += 1;
