@@ -143,6 +143,17 @@ pub struct Broker {
 /// Room for so many subscriptions is kept when there are fewer.
 const SUBS_KEPT: usize = 4096;
 
+/// What goes out without the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PastRing {
+    /// What little there is; not where a publisher is held back until it is sent.
+    Little,
+    /// Much, where the socket has taken all so far. What comes behind a long queue is copied into it and read again when it
+    /// is out of the cache; where there is none, large messages go out from where they are (measured: `perf/`,
+    /// `1to1-16384`).
+    Arrears,
+}
+
 /// What is more goes out by the ring: meanwhile more comes behind it, and large pieces cost less (measured: `perf/`,
 /// `1to1-1024`).
 const SENT_AT_ONCE_BYTES_MAX: u64 = 8 * 1024;
@@ -360,28 +371,25 @@ impl Broker {
         self.peers[conn as usize].as_mut()?.outbox.next(self.now_ms)
     }
 
-    /// Offers what little waits for a connection to `send`, which returns how many bytes it took; not where a publisher is
-    /// held back, or the end waits, until it is sent.
-    pub fn send_at_once(&mut self, conn: ConnId, send: impl FnOnce(&[IoSlice<'_>]) -> usize) {
-        if let Some(Some(peer)) = self.peers.get_mut(conn as usize)
-            && peer.waiting.is_empty()
-            && !peer.closing
-            && peer.outbox.may_offer()
-            && (1..=SENT_AT_ONCE_BYTES_MAX).contains(&peer.outbox.pending_bytes())
-        {
-            peer.outbox.offer(&mut self.pool, send);
-        }
-    }
-
-    /// Offers what waits for a connection to `send` where that is much and the socket has taken all so far. What comes
-    /// behind a long queue is copied into it and read again when it is out of the cache; where there is none, large messages
-    /// go out from where they are (measured: `perf/`, `1to1-16384`).
-    pub fn catch_up(&mut self, conn: ConnId, send: impl FnOnce(&[IoSlice<'_>]) -> usize) {
-        if let Some(Some(peer)) = self.peers.get_mut(conn as usize)
-            && !peer.closing
-            && peer.outbox.may_offer()
-            && peer.outbox.is_behind()
-        {
+    /// Offers what waits for a connection to `send`, which returns how many bytes it took, if it is `this`.
+    pub fn send_past_ring(
+        &mut self,
+        conn: ConnId,
+        this: PastRing,
+        send: impl FnOnce(&[IoSlice<'_>]) -> usize,
+    ) {
+        let Some(Some(peer)) = self.peers.get_mut(conn as usize) else {
+            return;
+        };
+        let outbox = &peer.outbox;
+        let is_this = match this {
+            PastRing::Little => {
+                peer.waiting.is_empty()
+                    && (1..=SENT_AT_ONCE_BYTES_MAX).contains(&outbox.pending_bytes())
+            }
+            PastRing::Arrears => outbox.is_behind(),
+        };
+        if is_this && outbox.may_offer() && !peer.closing {
             peer.outbox.offer(&mut self.pool, send);
             self.after_sent(conn);
         }

@@ -386,9 +386,9 @@ impl Accounts {
     /// The reload counts.
     pub fn settle(&mut self, before: &Before) {
         let now = Timestamp::now();
-        let kept = self
-            .resolver
-            .settle(&self.mode.preload, now.as_millisecond());
+        let now_ms = now.as_millisecond();
+        let kept = self.resolver.settle(&self.mode.preload, now_ms);
+        self.resolver.expire(now_ms);
         for key in kept.iter().filter(|key| before.changed.contains(*key)) {
             self.learn_nearby(key, now);
         }

@@ -3,6 +3,7 @@
 use std::sync::mpsc::TryRecvError;
 
 use crate::auth::Outcome;
+use crate::broker::PastRing;
 use crate::broker::effect::{CloseReason, ConnId, Effect, Origin};
 use crate::broker::outbox::Chunk;
 use crate::config::duration;
@@ -318,9 +319,7 @@ impl<R: Ring> Shard<R> {
                 let whole = sent == chunk.unsent().len();
                 self.broker.chunk_sent(conn, chunk, sent);
                 if whole {
-                    let fd = self.connections.wires.get(conn).fd;
-                    let ring = &mut self.ring;
-                    self.broker.catch_up(conn, |parts| ring.send_now(fd, parts));
+                    self.send_past_ring(conn, PastRing::Arrears);
                 }
                 self.send_next(conn);
                 self.finish_close(conn);

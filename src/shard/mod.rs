@@ -30,9 +30,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::auth::Outcome;
-use crate::broker::Broker;
 use crate::broker::effect::{Batch, ConnId, Effect, Outlet};
 use crate::broker::events::NodeName;
+use crate::broker::{Broker, PastRing};
 pub use crate::session::Snapshot;
 use crate::session::{Context, Port};
 use crate::transport::tls::{Scratch, Step};
@@ -364,21 +364,20 @@ impl<R: Ring> Shard<R> {
         let few = dirty.len() <= SENT_AT_ONCE_MAX && !self.always_looks;
         for conn in dirty.drain(..) {
             if few {
-                self.send_at_once(conn);
+                self.send_past_ring(conn, PastRing::Little);
             }
             self.send_next(conn);
         }
         self.dirty = dirty;
     }
 
-    /// Sends what the socket takes now; what is left is for the ring, and so is a connection whose progress somebody waits
-    /// for.
-    fn send_at_once(&mut self, conn: ConnId) {
+    /// Sends what the socket takes now; what is left is for the ring.
+    fn send_past_ring(&mut self, conn: ConnId, this: PastRing) {
         let wire = self.connections.wires.get(conn);
         if !wire.secure {
             let ring = &mut self.ring;
             self.broker
-                .send_at_once(conn, |parts| ring.send_now(wire.fd, parts));
+                .send_past_ring(conn, this, |parts| ring.send_now(wire.fd, parts));
         }
     }
 

@@ -249,7 +249,8 @@ impl Run<'_> {
         let text = self.webs.with_marks(&self.keys.text(text)?)?;
         let text = tls::with_marks(&text)?;
         tls::write_named(&text, self.directory.path())?;
-        let path = self.directory.path().join(name.unwrap_or(CONFIG));
+        let name = self.keys.text(name.unwrap_or(CONFIG))?;
+        let path = self.directory.path().join(name);
         let new = self.directory.path().join("being written");
         std::fs::write(&new, text).map_err(|e| e.to_string())?;
         std::fs::rename(&new, &path).map_err(|e| e.to_string())

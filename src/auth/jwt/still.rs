@@ -33,7 +33,11 @@ pub fn still_admitted(
     if expires != 0 && expires <= now.as_second() {
         return Err(Reason::AccountExpired(expires));
     }
-    if after.revokes(&user.user, user.issued_at) {
+    // Such claims are held against every token, and what does not say since when it is there counts as revoked.
+    let limits = &after.account.limits;
+    let judged = !after.account.revocations.is_empty() || limits.disallow_bearer;
+    let of_no_time = judged && user.issued_at == 0 && user.made.is_none();
+    if of_no_time || after.revokes(&user.user, user.issued_at) {
         return Err(Reason::Revoked(user.issued_at));
     }
     let signer = |account: &AccountClaims| account.account.signing_keys.get(&*user.issuer).cloned();

@@ -446,6 +446,22 @@ fn times_of_day() {
         expect!["never"],
     );
     check(&[("08:00", "17:00:00")], "", noon, expect!["never"]);
+    check(
+        &[("08:00:00.9", "17:00:00,000000000001")],
+        "Local",
+        noon,
+        expect!["until 2024-06-01T17:00:00Z"],
+    );
+    for no in [
+        "08:00:00.",
+        "08:00:00.x",
+        "08:00:00.5.5",
+        "08:00.5:00",
+        "+8:00:00",
+    ] {
+        check(&[(no, "17:00:00")], "", noon, expect!["never"]);
+    }
+    check(&[("08:00:00", "17:00:00")], "local", noon, expect!["never"]);
     // The night in which the clocks go back is an hour longer.
     let night = "2024-10-26T22:00:00Z";
     check(

@@ -9,6 +9,9 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::user::TimeRange;
 
+/// The name of the machine's own zone.
+const LOCAL: &str = "Local";
+
 /// Whether one of the ranges holds now: until when, `None` where it does not. No range at all holds for ever. Of
 /// several that hold, the one that ends last counts.
 pub(super) enum Allowed {
@@ -17,8 +20,8 @@ pub(super) enum Allowed {
     Never,
 }
 
-/// Looks at the ranges in the zone `locale`, or `local` where that is empty. A range or zone that cannot be read
-/// allows nothing.
+/// Looks at the ranges in the zone `locale`, or `local` where that is empty or says so. A range or zone that cannot be
+/// read allows nothing.
 pub(super) fn allowed(
     ranges: &[TimeRange],
     locale: &str,
@@ -29,7 +32,7 @@ pub(super) fn allowed(
         return Allowed::Always;
     }
     let zone = match locale {
-        "" => Some(local.clone()),
+        "" | LOCAL => Some(local.clone()),
         name => zone(name),
     };
     let Some(zone) = zone else {
@@ -45,24 +48,38 @@ pub(super) fn allowed(
     last.map_or(Allowed::Never, Allowed::Until)
 }
 
-/// `hh:mm:ss`; the hour may have one digit.
+/// `hh:mm:ss`; the hour may have one digit. Fractions of a second are read and count for nothing.
 pub(super) fn time_of_day(text: &str) -> Option<Time> {
-    let parts: Vec<&str> = text.split(':').collect();
+    let (whole, fraction) = match text.find(['.', ',']) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    };
+    if fraction.is_some_and(|digits| digits.is_empty() || !is_digits(digits)) {
+        return None;
+    }
+    let parts: Vec<&str> = whole.split(':').collect();
     let [hour, minute, second] = parts[..] else {
         return None;
     };
     if hour.is_empty() || hour.len() > 2 || minute.len() != 2 || second.len() != 2 {
         return None;
     }
-    let number = |part: &str| -> Option<i8> {
-        let digits = part.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| part.parse().ok()).flatten()
-    };
+    let number =
+        |part: &str| -> Option<i8> { is_digits(part).then(|| part.parse().ok()).flatten() };
     Time::new(number(hour)?, number(minute)?, number(second)?, 0).ok()
 }
 
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether there is such a zone.
+pub(super) fn is_zone(name: &str) -> bool {
+    matches!(name, "" | LOCAL) || zone(name).is_some()
+}
+
 /// A zone by its IANA name, as it is written there.
-pub(super) fn zone(name: &str) -> Option<TimeZone> {
+fn zone(name: &str) -> Option<TimeZone> {
     static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
     if name == "UTC" {
         return Some(TimeZone::UTC);

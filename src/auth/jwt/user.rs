@@ -128,7 +128,7 @@ impl UserLimits {
                 }
             }
         }
-        if !self.locale.is_empty() && times::zone(&self.locale).is_none() {
+        if !times::is_zone(&self.locale) {
             let locale = &self.locale;
             issues.error(format!("there is no time zone {locale:?}"));
         }
