@@ -21,6 +21,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet --lib
 step "lock-free parts under loom"
 scripts/loom.sh
 
+step "mutants of the simulation: whether they would still break something"
+tests/sim/mutants.sh --check
+
 step "tests"
 log=target/tests.log
 if ! cargo test --no-fail-fast 2>&1 | tee "$log"; then

@@ -36,9 +36,9 @@ pub struct NodeName {
     pub labels: Arc<Labels>,
 }
 
-/// The node in events, with the oracle's keys in its order.
+/// The node in events and answers, with the oracle's keys in its order.
 #[derive(Debug, Serialize)]
-pub(super) struct Server<'a> {
+pub struct Server<'a> {
     name: &'a str,
     host: &'a str,
     id: &'a str,
@@ -49,6 +49,28 @@ pub(super) struct Server<'a> {
     flags: u64,
     seq: u64,
     time: String,
+}
+
+impl<'a> Server<'a> {
+    /// Its name, address and identity, what the operator says of it, how many such texts there were before, and the time.
+    pub fn new(
+        [name, host, id]: [&'a str; 3],
+        labels: &'a Labels,
+        seq: u64,
+        time: String,
+    ) -> Server<'a> {
+        Server {
+            name,
+            host,
+            id,
+            ver: COMPATIBLE_VERSION,
+            labels,
+            jetstream: false,
+            flags: 0,
+            seq,
+            time,
+        }
+    }
 }
 
 /// One message of the broker.
@@ -139,17 +161,9 @@ impl Broker {
     pub(super) fn server(&self) -> Server<'_> {
         let shards = u64::from(self.place.count);
         let node = &self.events.node;
-        Server {
-            name: &node.name,
-            host: &node.host,
-            id: &node.id,
-            ver: COMPATIBLE_VERSION,
-            labels: &node.labels,
-            jetstream: false,
-            flags: 0,
-            seq: self.events.count * shards + u64::from(self.place.index),
-            time: self.rfc3339_now(),
-        }
+        let seq = self.events.count * shards + u64::from(self.place.index);
+        let names = [&*node.name, &*node.host, &*node.id];
+        Server::new(names, &node.labels, seq, self.rfc3339_now())
     }
 
     /// The time in ns from the loop's start.

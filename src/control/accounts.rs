@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Serialize;
 
 use crate::auth::jwt::{AccountClaims, Trust};
 use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{self, Outcome, Work};
+use crate::broker::events::Server;
 use crate::config::{Config, ConfigError, Labels, ResolverKind};
-use crate::proto::handshake::COMPATIBLE_VERSION;
 use crate::shard::ring::Token;
 use crate::shard::{Job, Jobs, Task, ToShard};
 
@@ -741,34 +740,10 @@ impl Accounts {
 
 impl ServerText {
     fn json(&self, now: Timestamp) -> String {
-        let text = ServerFields {
-            name: &self.name,
-            host: &self.host,
-            id: &self.id,
-            ver: COMPATIBLE_VERSION,
-            labels: &self.labels,
-            jetstream: false,
-            flags: 0,
-            seq: self.count,
-            time: now.to_string(),
-        };
+        let names = [&*self.name, &*self.host, &*self.id];
+        let text = Server::new(names, &self.labels, self.count, now.to_string());
         serde_json::to_string(&text).expect("texts and numbers")
     }
-}
-
-/// The oracle's keys in its order.
-#[derive(Serialize)]
-struct ServerFields<'a> {
-    name: &'a str,
-    host: &'a str,
-    id: &'a str,
-    ver: &'static str,
-    #[serde(flatten)]
-    labels: &'a Labels,
-    jetstream: bool,
-    flags: u64,
-    seq: u64,
-    time: String,
 }
 
 fn lines_of(errors: &[ConfigError]) -> String {
