@@ -85,7 +85,8 @@ pub struct Material {
     tls: Arc<ClientConfig>,
 }
 
-/// The server may be at it for long: nobody is cut meanwhile.
+/// The server may be at it for long: nobody is cut meanwhile. That holds for pings as well, where passwords are hashed:
+/// nats-server reads no answer to its own while it verifies a client's password, and cuts the client as stale.
 const TIMEOUT_S: u32 = 3600;
 
 const TOKENS: &[(&str, &str)] = &[
@@ -117,7 +118,7 @@ impl Material {
             Kind::Bcrypt => {
                 let hash = bcrypt::hash("storm", 11).map_err(|e| e.to_string())?;
                 format!(
-                    "authorization {{ timeout: {TIMEOUT_S}, users: [ {{user: calm, password: calm}}, {{user: storm, password: \"{hash}\"}} ] }}\n"
+                    "ping_interval: {TIMEOUT_S}\nauthorization {{ timeout: {TIMEOUT_S}, users: [ {{user: calm, password: calm}}, {{user: storm, password: \"{hash}\"}} ] }}\n"
                 )
             }
             Kind::Callout => keys.text(&format!(

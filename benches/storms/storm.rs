@@ -129,15 +129,27 @@ impl Attempt {
             self.write(format!("{connect}PING\r\n").as_bytes())?;
             self.state = State::Said;
         }
-        let text = String::from_utf8_lossy(&self.heard);
-        if let Some(refused) = text.lines().find(|line| line.starts_with("-ERR")) {
-            return Err(refused.to_owned());
-        }
-        let is_in = self.state == State::Said && text.contains("PONG\r\n");
-        if is_in {
-            self.state = State::In;
+        let mut is_in = false;
+        while let Some(line) = self.line() {
+            match line.as_str() {
+                "PING" => self.write(b"PONG\r\n")?,
+                "PONG" if self.state == State::Said => {
+                    self.state = State::In;
+                    is_in = true;
+                }
+                line if line.starts_with("-ERR") => return Err(line.to_owned()),
+                _ => {}
+            }
         }
         Ok(is_in)
+    }
+
+    /// The next whole line behind INFO.
+    fn line(&mut self) -> Option<String> {
+        let end = self.heard.iter().position(|byte| *byte == b'\n');
+        let end = end.filter(|_| self.state != State::Silent)?;
+        let line: Vec<u8> = self.heard.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
     fn read(&mut self) -> Result<(), String> {
