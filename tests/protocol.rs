@@ -105,7 +105,7 @@ impl Node {
         };
         let client = &mut self.clients[at];
         let mut flow = if held {
-            client.stash(self.context.now_ms, bytes);
+            client.stash(bytes);
             client.resume(&mut self.context, &mut self.broker, &mut port)
         } else {
             client.receive(&mut self.context, &mut self.broker, &mut port, bytes)

@@ -90,6 +90,23 @@ pub(super) fn user_of<'a>(
     (!written.is_empty() && is_user(&written)).then(|| written.into())
 }
 
+/// The names of a certificate that a user may have, as they are to be written: what to put into the configuration.
+pub(super) fn names(certificate: &PeerCertificate) -> String {
+    let PeerCertificate {
+        emails,
+        dns_names,
+        uris,
+        ..
+    } = certificate;
+    let others = emails.iter().chain(dns_names).chain(uris).cloned();
+    let mut names: Vec<String> = [written(certificate)].into_iter().chain(others).collect();
+    names.retain(|name| !name.is_empty());
+    match names.is_empty() {
+        true => "no names".to_owned(),
+        false => format!("the names {names:?}"),
+    }
+}
+
 impl Name {
     /// The subject of a certificate, which has its parts the other way round; `None` with an attribute without a name or
     /// whose value is no text. Parts without attributes do not count.

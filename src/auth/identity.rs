@@ -224,8 +224,8 @@ pub enum DenialReason {
     WrongSignature,
     /// The client has shown no certificate, and users are known by one.
     NoCertificate,
-    /// No user is known by its certificate.
-    UnknownCertificate,
+    /// No user is known by its certificate: the names that it has.
+    UnknownCertificate(Box<str>),
     /// Wrong token, or none.
     WrongToken,
     /// The user may not connect this way: `allowed_connection_types`.
@@ -338,6 +338,9 @@ impl fmt::Display for DenialReason {
             DenialReason::UnknownAccount(account) => {
                 return write!(f, "there is no account {account:?}");
             }
+            DenialReason::UnknownCertificate(names) => {
+                return write!(f, "no user for this certificate, which has {names}");
+            }
             DenialReason::Callout(refusal) => return write!(f, "{refusal}"),
             DenialReason::NoCredentials => "no credentials",
             DenialReason::UnknownUser => "unknown user",
@@ -345,7 +348,6 @@ impl fmt::Display for DenialReason {
             DenialReason::UnknownKey => "unknown key",
             DenialReason::WrongSignature => "no signature that verifies",
             DenialReason::NoCertificate => "no certificate",
-            DenialReason::UnknownCertificate => "no user for this certificate",
             DenialReason::WrongToken => "wrong token",
             DenialReason::ConnectionType => "connection type not allowed",
             DenialReason::NoAuthUserBcrypt => "no_auth_user cannot have a bcrypt password",

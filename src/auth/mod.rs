@@ -51,22 +51,6 @@ use users::Users;
 /// The account of everybody who is in no other.
 pub const GLOBAL_ACCOUNT: &str = "$G";
 
-/// How long clients may take to say CONNECT, and services to judge them, milliseconds, unless
-/// `authorization { timeout }` says otherwise.
-pub const TIMEOUT_MS: u64 = 2_000;
-
-/// How much longer clients may take to say CONNECT than to make their TLS handshake. The oracle's.
-const AFTER_TLS_MS: u64 = 1_000;
-
-/// How long clients may take to say CONNECT, and services to say who they are, milliseconds.
-pub fn timeout_ms(config: &Config) -> u64 {
-    let tls = config.tls.as_ref();
-    let default = tls.map_or(TIMEOUT_MS, |tls| {
-        tls.timeout_ms.saturating_add(AFTER_TLS_MS)
-    });
-    config.authorization.timeout_ms.unwrap_or(default)
-}
-
 /// What is wrong with the part of a configuration that says who may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -104,7 +88,7 @@ impl Authenticator {
     /// Compiles the configuration. Fails with everything that is wrong with it.
     pub fn new(config: &Config) -> Result<Authenticator, Vec<ConfigError>> {
         let authorization = &config.authorization;
-        let timeout_ms = timeout_ms(config);
+        let timeout_ms = config.auth_timeout_ms();
         let callout = authorization.callout.as_ref();
         let callout = callout.map(|written| Callout::compile(written, timeout_ms));
         Ok(Authenticator {

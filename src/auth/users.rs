@@ -238,7 +238,11 @@ impl Users {
         };
         match self.certified(certificate, subjects) {
             Some(user) => user.begin(visitor),
-            None => Denial::new(visitor.connect, DenialReason::UnknownCertificate).into(),
+            None => {
+                let names = certificate::names(certificate);
+                let reason = DenialReason::UnknownCertificate(names.into());
+                Denial::new(visitor.connect, reason).into()
+            }
         }
     }
 

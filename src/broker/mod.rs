@@ -246,7 +246,9 @@ impl Broker {
     /// What the table says of a connection's account, looked at anew.
     pub fn account_again(&mut self, conn: ConnId) {
         let account = self.peer(conn).account;
-        self.peer(conn).mapped = self.table.account(account).has_mappings();
+        let has_mappings = self.table.account(account).has_mappings();
+        let peer = self.peer(conn);
+        peer.mapped = has_mappings && !peer.internal;
     }
 
     /// Makes room for accounts with numbers below this one: another shard may speak of an account before this one
@@ -271,7 +273,7 @@ impl Broker {
         }
         let peer = self.peer(conn);
         peer.account = account;
-        peer.mapped = mapped;
+        peer.mapped = mapped && !peer.internal;
         true
     }
 

@@ -84,14 +84,23 @@ impl Broker {
 }
 
 /// Whether the oracle finds this pattern before that one, of two that match the same subject: at the first token where
-/// they differ `>` comes before `*`, and `*` before a literal.
+/// they differ `>` comes before `*`, and `*` before a literal; but at the subject's last token the literal comes before `*`.
 fn is_wider(pattern: &[u8], other: &[u8]) -> bool {
-    let rank = |token: &[u8]| match token {
-        b">" => 0,
-        b"*" => 1,
-        _ => 2,
-    };
-    tokens(pattern).map(rank).lt(tokens(other).map(rank))
+    let mut others = tokens(other);
+    let mut mine = tokens(pattern).peekable();
+    while let (Some(token), Some(other)) = (mine.next(), others.next()) {
+        if token != other {
+            let is_last = mine.peek().is_none();
+            let rank = |token: &[u8]| match token {
+                b">" => 0,
+                b"*" if is_last => 3,
+                b"*" => 1,
+                _ => 2,
+            };
+            return rank(token) < rank(other);
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -105,6 +114,6 @@ mod tests {
             true => std::cmp::Ordering::Less,
             false => std::cmp::Ordering::Greater,
         });
-        assert_eq!(patterns, [">", "*.>", "*.*", "*.1", "in.>", "in.*", "in.1"]);
+        assert_eq!(patterns, [">", "*.>", "*.1", "*.*", "in.>", "in.1", "in.*"]);
     }
 }

@@ -65,7 +65,9 @@ pub struct Peer {
     pub no_responders: bool,
     /// CONNECT `verbose`: +OK for everything.
     pub verbose: bool,
-    /// Its account has mappings.
+    /// It is the broker's own.
+    pub internal: bool,
+    /// Its account has mappings, which its messages go through. Those of the broker itself do not.
     pub mapped: bool,
     /// The client's number on the node.
     pub client_id: u64,
@@ -101,6 +103,7 @@ impl Peer {
             echo: true,
             no_responders: false,
             verbose: false,
+            internal: false,
             mapped: false,
             client_id: 0,
             who: None,

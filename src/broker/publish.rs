@@ -79,57 +79,43 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let account = self.peer(conn).account;
         let by_parent = || self.table.account(account).trace.is_some();
-        if !run.headers || !may_ask(run, by_parent) {
-            return self.publish_unasked(conn, run, out);
+        let asks = run.headers && may_ask(run, by_parent);
+        if !asks && !self.peer(conn).mapped {
+            return self.publish_here(conn, run, out);
         }
+        // Each of them may go elsewhere, and be refused there.
         if run.messages.len() > 1 {
             let peer = self.peer(conn);
             peer.received.messages -= run.messages.len() as u64;
             peer.received.bytes -= run.body_bytes();
             return Err(Refusal::OneByOne);
         }
-        self.publish_asking(conn, run, out)
+        match asks {
+            true => self.publish_asking(conn, run, out),
+            false => self.publish_unasked(conn, run, out),
+        }
     }
 
-    /// Publishes a run that asks for no trace.
+    /// Publishes a run of one message, which asks for no trace, on what the account's mappings make of its subject.
     pub(super) fn publish_unasked(
         &mut self,
         conn: ConnId,
         run: &Run<'_>,
         out: &mut impl Outlet,
     ) -> Result<(), Refusal> {
-        match self.peer(conn).mapped {
-            true => self.publish_mapped(conn, run, out),
-            false => self.publish_here(conn, run, out),
-        }
-    }
-
-    /// Publishes a run on what the account's mappings make of its subject.
-    #[cold]
-    fn publish_mapped(
-        &mut self,
-        conn: ConnId,
-        run: &Run<'_>,
-        out: &mut impl Outlet,
-    ) -> Result<(), Refusal> {
         let account = self.peer(conn).account;
-        for at in 0..run.messages.len() {
-            let one = run.only(at..at + 1);
-            let Some(mapped) = self.mapped(account, run.subject) else {
-                self.publish_here(conn, &one, out)?;
-                continue;
-            };
-            let there = Run {
-                subject: &mapped,
-                ..one
-            };
-            self.publish_here(conn, &there, out)
-                .map_err(|refusal| match refusal {
-                    Refusal::Subject => Refusal::Mapped(mapped.as_slice().into()),
-                    other => other,
-                })?;
-        }
-        Ok(())
+        let Some(mapped) = self.mapped(account, run.subject) else {
+            return self.publish_here(conn, run, out);
+        };
+        let there = Run {
+            subject: &mapped,
+            ..*run
+        };
+        self.publish_here(conn, &there, out)
+            .map_err(|refusal| match refusal {
+                Refusal::Subject => Refusal::Mapped(mapped.as_slice().into()),
+                other => other,
+            })
     }
 
     /// What the mappings of an account make of a subject; `None` leaves it as it is.

@@ -1,9 +1,17 @@
 //! What a trace in the log shows of messages and subscriptions, in the oracle's form. Decides nothing.
 
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+use crate::auth::REDACTED;
 use crate::auth::violation::quoted;
 
 use super::outbox::Prefix;
 use super::run::{Message, Run};
+
+/// `{"` in base64: what every JWT begins with.
+const TOKEN_START: &[u8] = b"eyJ";
 
 /// How much of a message a trace shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +35,7 @@ impl TraceForm {
     }
 
     fn shown(&self, body: &[u8]) -> Option<String> {
+        let body = &*without_tokens(body);
         match body.len() {
             0 => None,
             len if self.bytes_max > 0 && len > self.bytes_max => {
@@ -37,6 +46,30 @@ impl TraceForm {
             _ => Some(quoted(body)),
         }
     }
+}
+
+/// A body with `[REDACTED]` for the JWTs in it: a token may let somebody in, and the request to a callout service is one
+/// that holds the client's password.
+fn without_tokens(body: &[u8]) -> Cow<'_, [u8]> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let mut shown = Vec::new();
+    let mut rest = body;
+    let mut kept = body;
+    while let Some(at) = memmem::find(rest, TOKEN_START) {
+        let len = rest[at..].iter().take_while(|byte| is_part(byte)).count();
+        let token = &rest[at..at + len];
+        rest = &rest[at + len..];
+        if token.iter().filter(|byte| **byte == b'.').count() == 2 {
+            shown.extend_from_slice(&kept[..kept.len() - rest.len() - len]);
+            shown.extend_from_slice(REDACTED.as_bytes());
+            kept = rest;
+        }
+    }
+    if shown.is_empty() {
+        return Cow::Borrowed(body);
+    }
+    shown.extend_from_slice(kept);
+    Cow::Owned(shown)
 }
 
 /// A connection whose operations are logged.
@@ -84,7 +117,7 @@ impl Traced {
 
 #[cfg(test)]
 mod tests {
-    use super::TraceForm;
+    use super::{TraceForm, without_tokens};
     use crate::broker::run::{Message, Run};
 
     #[test]
@@ -130,5 +163,24 @@ mod tests {
         assert_eq!(shown(2, true, with_headers).as_deref(), Some("\"NA...\""));
         assert_eq!(shown(0, true, plain), None);
         assert_eq!(shown(0, false, empty), None);
+    }
+
+    #[test]
+    fn tokens_are_not_shown() {
+        let cases = [
+            ("eyJh.eyJb.c-_", "[REDACTED]"),
+            (
+                "AAA|eyJh.eyJb.c\nBBB|eyJx.y.z",
+                "AAA|[REDACTED]\nBBB|[REDACTED]",
+            ),
+            (r#"{"jwt":"eyJh.eyJb.c"}"#, r#"{"jwt":"[REDACTED]"}"#),
+            ("eyJ and eyJh.b, a.b.c", "eyJ and eyJh.b, a.b.c"),
+            ("eyJ no eyJh.b.c!", "eyJ no [REDACTED]!"),
+            ("", ""),
+        ];
+        for (body, expected) in cases {
+            let shown = without_tokens(body.as_bytes()).into_owned();
+            assert_eq!(String::from_utf8(shown).unwrap(), expected, "{body}");
+        }
     }
 }

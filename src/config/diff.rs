@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::tls::{TLS_TIMEOUT_MS, Tls};
-use super::{Authorization, Callout, Config, ConfigError, Limits, Logging, Operators, Position};
+use super::{Callout, Config, ConfigError, Limits, Logging, Operators, Position};
 
 /// What a reload changes beyond what shards run on, which is replaced as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -346,9 +346,8 @@ impl Told<'_> {
     fn limits(&mut self) {
         self.duration("ping_interval", |limits| limits.ping_interval_ms);
         self.value("ping_max", |c| c.limits.pings_out_max);
-        let timeout = |authorization: &Authorization| authorization.timeout_ms.unwrap_or(2_000);
         self.value("authorization timeout", |c| {
-            timeout(&c.authorization) as f64 / 1_000.0
+            c.auth_timeout_ms() as f64 / 1_000.0
         });
         self.value("max_control_line", |c| c.limits.control_line_bytes_max);
         self.value("max_payload", |c| c.limits.payload_bytes_max);

@@ -379,6 +379,22 @@ impl Default for Logging {
     }
 }
 
+/// How long clients may take to say CONNECT, and services to judge them, milliseconds, unless
+/// `authorization { timeout }` says otherwise.
+pub const AUTH_TIMEOUT_MS: u64 = 2_000;
+
+/// How much longer clients may take to say CONNECT than to make their TLS handshake. The oracle's.
+const AFTER_TLS_MS: u64 = 1_000;
+
+impl Config {
+    /// How long clients may take to say CONNECT, and services to say who they are, milliseconds.
+    pub fn auth_timeout_ms(&self) -> u64 {
+        let after = |tls: &tls::Tls| tls.timeout_ms.saturating_add(AFTER_TLS_MS);
+        let default = self.tls.as_ref().map_or(AUTH_TIMEOUT_MS, after);
+        self.authorization.timeout_ms.unwrap_or(default)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {

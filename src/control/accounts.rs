@@ -14,9 +14,9 @@ use crate::auth::jwt::{AccountClaims, Trust};
 use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
-use crate::auth::{self, Outcome, Work};
+use crate::auth::{Outcome, Work};
 use crate::broker::events::Server;
-use crate::config::{Config, ConfigError, Labels, ResolverKind};
+use crate::config::{AUTH_TIMEOUT_MS, Config, ConfigError, Labels, ResolverKind};
 use crate::shard::ring::Token;
 use crate::shard::{Job, Jobs, Task, ToShard};
 
@@ -186,7 +186,7 @@ impl Accounts {
             resolver: resolver.clone(),
             known: KnownAccounts::default(),
             withdrawn: Arc::default(),
-            timeout_ms: config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS),
+            timeout_ms: config.authorization.timeout_ms.unwrap_or(AUTH_TIMEOUT_MS),
             pending: HashMap::new(),
             askings: 0,
             ready: Vec::new(),
@@ -360,7 +360,7 @@ impl Accounts {
         let gone = before.into_iter();
         let gone = gone.filter(|key| !mode.preload.contains_key(key));
         let withdrawn = Arc::new(gone.chain(self.withdrawn.iter().cloned()).collect());
-        let timeout_ms = config.authorization.timeout_ms.unwrap_or(auth::TIMEOUT_MS);
+        let timeout_ms = config.authorization.timeout_ms.unwrap_or(AUTH_TIMEOUT_MS);
         let before = Before {
             resolver: was,
             mode: std::mem::replace(&mut self.mode, mode),

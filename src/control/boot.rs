@@ -364,7 +364,7 @@ pub fn snapshot(
         info,
         labels: Arc::new(config.labels.clone()),
         tls,
-        auth_timeout_ms: auth::timeout_ms(config),
+        auth_timeout_ms: config.auth_timeout_ms(),
         trace: config.log.trace,
         trace_form: TraceForm {
             bytes_max: config.log.traced_bytes_max,

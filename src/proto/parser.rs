@@ -372,11 +372,11 @@ fn verb(input: &[u8]) -> Result<Option<(Verb, usize)>, Fault> {
     Err(Fault::UnknownOperation)
 }
 
-/// Verbs with arguments want white space next; PING, PONG, +OK and CONNECT take anything.
+/// Verbs with arguments want white space next; PING, PONG, +OK, CONNECT and INFO take anything.
 fn bad_separator(verb: Verb, next: Option<&u8>) -> Option<Fault> {
     let needs_space = matches!(
         verb,
-        Verb::Pub | Verb::HPub | Verb::Sub | Verb::Unsub | Verb::Info | Verb::Err
+        Verb::Pub | Verb::HPub | Verb::Sub | Verb::Unsub | Verb::Err
     );
     match next {
         Some(b' ' | b'\t') | None => None,

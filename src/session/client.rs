@@ -192,6 +192,7 @@ impl Client {
             headers: true,
             ..ConnectOptions::default()
         };
+        broker.peer(conn).internal = true;
         if !broker.set_account(conn, account) {
             return None;
         }
@@ -290,9 +291,8 @@ impl Client {
         &self.options
     }
 
-    /// Keeps input for later, at this time: the connection is held back or parked.
-    pub fn stash(&mut self, now_ms: u64, bytes: &[u8]) {
-        self.heartbeat.heard(now_ms);
+    /// Keeps input for later: the connection is held back or parked.
+    pub fn stash(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
         self.stashed = true;
     }
@@ -341,7 +341,6 @@ impl Client {
         port: &mut impl Port,
         bytes: &[u8],
     ) -> Flow {
-        self.heartbeat.heard(context.now_ms);
         let mut bytes = bytes;
         while !self.rest.is_empty() && !bytes.is_empty() {
             bytes = &bytes[self.top_up(bytes)..];
@@ -473,6 +472,9 @@ impl Client {
     ) -> Flow {
         if context.trace {
             self.trace_operation(&op);
+        }
+        if matches!(op, Op::Sub { .. } | Op::Unsub { .. } | Op::Ping) {
+            self.heartbeat.heard(context.now_ms);
         }
         match op {
             Op::Sub {

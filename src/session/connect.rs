@@ -77,7 +77,10 @@ impl Client {
                 Flow::Continue => None,
                 flow => Some(flow),
             },
-            Outcome::Denied(denial) => Some(self.denied(context, broker, &denial)),
+            Outcome::Denied(denial) => {
+                self.silent = true;
+                Some(self.denied(context, broker, &denial))
+            }
             Outcome::Work(work) => {
                 self.silent = true;
                 Some(self.verify(context, work))

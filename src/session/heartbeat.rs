@@ -55,7 +55,8 @@ impl Heartbeat {
         }
     }
 
-    /// Something came from the client.
+    /// A message, SUB, UNSUB or PING came: then nobody need ask whether the client is there. Its PONG does not count, or
+    /// an idle client would be asked at every other interval only.
     #[inline]
     pub fn heard(&mut self, now_ms: u64) {
         self.heard_ms = now_ms;
@@ -110,8 +111,8 @@ impl Heartbeat {
     }
 
     fn needs_round_trip(&self, now_ms: u64) -> bool {
-        self.asked_ns
-            .is_none_or(|asked| now_ms - asked / 1_000_000 > ROUND_TRIP_AGE_MAX_MS)
+        let is_old = |asked: u64| now_ms - asked / 1_000_000 > ROUND_TRIP_AGE_MAX_MS;
+        self.round_trip_ns == 0 || self.asked_ns.is_none_or(is_old)
     }
 }
 

@@ -154,7 +154,7 @@ impl Client {
         let gone = match denial.reason {
             DenialReason::UnknownUser
             | DenialReason::UnknownKey
-            | DenialReason::UnknownCertificate => true,
+            | DenialReason::UnknownCertificate(_) => true,
             // It named nobody: the user who stood in for it has gone.
             DenialReason::NoCredentials => {
                 matches!(named, Some(Credential::User | Credential::Nkey))

@@ -26,6 +26,7 @@ impl Client {
         input: &[u8],
         mut line: PublishLine,
     ) -> Taken {
+        self.heartbeat.heard(context.now_ms);
         let mut used = 0;
         loop {
             let rest = &input[used..];
@@ -194,6 +195,10 @@ impl Client {
         if context.trace && line.argument_len() <= context.limits.control_line_bytes_max {
             self.trace_line(input);
         }
+        if line.headers && !self.headers {
+            log::error!("{} - message headers not supported", self.label());
+            return Taken::Last(0, Flow::Close(CloseReason::ProtocolViolation));
+        }
         let payload_bytes_max = self.limits.payload_bytes_max;
         if line.total_len > payload_bytes_max {
             log::error!(
@@ -208,10 +213,6 @@ impl Client {
             broker.trace_refused(self.conn, subject, &input[body..end], size, error);
             self.say_error(broker, "Maximum Payload Violation");
             return Taken::Last(0, Flow::Close(CloseReason::MaxPayloadExceeded));
-        }
-        if line.headers && !self.headers {
-            log::error!("{} - message headers not supported", self.label());
-            return Taken::Last(0, Flow::Close(CloseReason::ProtocolViolation));
         }
         Taken::Last(0, self.fault(broker, Fault::ControlLineTooLong))
     }

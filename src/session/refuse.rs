@@ -55,8 +55,9 @@ impl Client {
             (None, Some(service)) => (service, lost.as_deref().unwrap_or(REASON.text())),
             (None, None) => (GLOBAL_ACCOUNT, REASON.text()),
         };
-        // That is seen before it is clear whom the client is.
-        let concerns = (denial.reason != DenialReason::AccountDesignated).then_some(concerns);
+        // That is seen before it is clear whom the client is. Of who says no CONNECT only the system account hears.
+        let nobody = self.silent || denial.reason == DenialReason::AccountDesignated;
+        let concerns = (!nobody).then_some(concerns);
         let who = Who {
             user: match &*standing.user {
                 "" => claimed_user(&self.options).into(),

@@ -9,8 +9,10 @@ use crate::proto::parser::Op;
 use super::Context;
 use super::client::Client;
 
-/// CONNECT fields that are not shown.
-const SECRETS: [&str; 5] = ["pass", "auth_token", "jwt", "sig", "proxy_sig"];
+/// Ends of the names of CONNECT fields that are not shown: whoever writes `password` for `pass` has not given it away.
+const SECRETS: [&str; 8] = [
+    "pass", "password", "token", "jwt", "sig", "nkey", "seed", "creds",
+];
 
 impl Client {
     /// An operation other than a publish.
@@ -35,10 +37,8 @@ impl Client {
             }
             Op::Ping => "PING".into(),
             Op::Pong => "PONG".into(),
-            Op::Ok => "OK".into(),
-            Op::Info(json) => format!("INFO {}", text(json)),
-            Op::Err(error) => format!("-ERR {}", text(error)),
-            Op::Publish(_) => return,
+            // Nor does the oracle show what only servers have to say.
+            Op::Ok | Op::Info(_) | Op::Err(_) | Op::Publish(_) => return,
         };
         log::trace!("{} - <<- [{shown}]", self.label());
     }
@@ -84,6 +84,9 @@ fn without_secrets(json: &[u8]) -> String {
     let Ok(mut value) = serde_json::from_slice::<Value>(json) else {
         return "[not JSON]".into();
     };
+    if matches!(value, Value::String(_) | Value::Array(_)) {
+        return "[no object]".into();
+    }
     hide_secrets(&mut value);
     value.to_string()
 }
@@ -93,10 +96,8 @@ fn hide_secrets(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
-                if SECRETS
-                    .iter()
-                    .any(|secret| name.eq_ignore_ascii_case(secret))
-                {
+                let name = name.to_ascii_lowercase();
+                if SECRETS.iter().any(|secret| name.ends_with(secret)) {
                     *field = "[REDACTED]".into();
                 } else {
                     hide_secrets(field);
@@ -127,7 +128,13 @@ mod tests {
                 r#"{"proxy_sig":"s","x":[{"pass":"x","y":{"sig":"z"}}]}"#,
                 r#"{"proxy_sig":"[REDACTED]","x":[{"pass":"[REDACTED]","y":{"sig":"[REDACTED]"}}]}"#,
             ),
+            (
+                r#"{"password":"x","new_Password":"y","nkey":"SUA","my_seed":"z","nkeys":1}"#,
+                r#"{"password":"[REDACTED]","new_Password":"[REDACTED]","nkey":"[REDACTED]","my_seed":"[REDACTED]","nkeys":1}"#,
+            ),
             (r#"{"pass":"x""#, "[not JSON]"),
+            (r#""x""#, "[no object]"),
+            (r#"["x"]"#, "[no object]"),
             ("null", "null"),
         ];
         for (json, expected) in cases {

@@ -76,14 +76,13 @@ impl<R: Ring> Shard<R> {
     /// The session gets what its client says.
     #[inline]
     pub(super) fn received_plain(&mut self, conn: ConnId, bytes: &[u8]) {
-        let now_ms = self.context.now_ms;
         let connection = self.connections.get(conn);
         if connection.parked.is_some() {
-            connection.client.stash(now_ms, bytes);
+            connection.client.stash(bytes);
             return;
         }
         if connection.holders > 0 && bytes.len() > PIECE_BYTES {
-            connection.client.stash(now_ms, bytes);
+            connection.client.stash(bytes);
             return self.resume(conn);
         }
         let Shard {

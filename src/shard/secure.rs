@@ -434,7 +434,7 @@ impl<R: Ring> Shard<R> {
                 secure.stage = Stage::Failed(codec.into_said());
             }
         }
-        self.start_close(conn, CloseReason::ClientClosed);
+        self.start_close(conn, CloseReason::ReadError);
     }
 
     /// Gives what is to be said to the ring: the plain text before TLS, what TLS says of itself, or the next chunk of

@@ -3,15 +3,18 @@
 use super::Warnings;
 use crate::config::check::index::Index;
 use crate::config::{Destination, Mapping};
+use crate::subject::is_literal;
 
 /// Warns about the mappings of one account.
 pub(super) fn lint(mappings: &[Mapping], warnings: &mut Warnings) {
     let index = Index::of(mappings.iter().map(|mapping| mapping.source.as_bytes()));
     for (number, mapping) in mappings.iter().enumerate() {
         let source = mapping.source.as_bytes();
-        let first = index.covering(source)[0];
-        if first < number {
-            let other = first;
+        // Whatever its place, a literal comes before patterns.
+        let is_before =
+            |other: &usize| !is_literal(source) || mappings[*other].source == mapping.source;
+        let first = index.covering(source).into_iter().find(is_before);
+        if let Some(other) = first.filter(|first| *first < number) {
             let text = format!(
                 "the mapping of {:?} is never used: that of {:?} at {} comes first",
                 mapping.source, mappings[other].source, mappings[other].at

@@ -83,16 +83,17 @@ fn reach(rule: &Rule, subscribe: bool) -> Vec<u8> {
 /// A rule for subjects that are always mapped to others: permissions are asked after the mapping.
 fn lint_mapped_away(rule: &Rule, mappings: &[Mapping], warnings: &mut Warnings) {
     let subject = rule.subject.as_bytes();
-    let covers = |mapping: &&Mapping| overlaps(mapping.source.as_bytes(), subject);
-    let Some(mapping) = mappings.iter().find(covers) else {
+    let overlapping = || {
+        let meets = |mapping: &&Mapping| overlaps(mapping.source.as_bytes(), subject);
+        mappings.iter().filter(meets)
+    };
+    // A literal comes first, whatever its place.
+    let literal = overlapping().find(|mapping| mapping.source.as_bytes() == subject);
+    let covers = |mapping: &&Mapping| is_subset(subject, mapping.source.as_bytes());
+    let Some(mapping) = literal.or_else(|| overlapping().find(covers)) else {
         return;
     };
-    let weights: u32 = mapping
-        .destinations
-        .iter()
-        .map(|d| u32::from(d.weight))
-        .sum();
-    let all_of_it = is_subset(subject, mapping.source.as_bytes()) && weights >= 100;
+    let all_of_it = overlapping().all(takes_all);
     let leads_there = mappings.iter().any(|mapping| {
         let transforms = mapping.destinations.iter();
         let mut transforms =
@@ -107,6 +108,14 @@ fn lint_mapped_away(rule: &Rule, mappings: &[Mapping], warnings: &mut Warnings) 
         );
         warnings.add(&rule.at, text);
     }
+}
+
+/// Whether nothing stays where it was published. Destinations of a cluster are for no node here.
+fn takes_all(mapping: &Mapping) -> bool {
+    let everywhere = mapping.destinations.iter();
+    let everywhere = everywhere.filter(|destination| destination.cluster.is_none());
+    let weights = everywhere.map(|destination| u32::from(destination.weight));
+    weights.sum::<u32>() >= 100
 }
 
 fn name(rule: &Rule) -> String {

@@ -164,12 +164,11 @@ fn build(
     Some(import)
 }
 
-/// What there can be only once: a stream of an account, or a subject for services of one account.
-fn identity(import: &Import) -> (bool, String, Vec<u8>) {
-    let local = || import.transform().ok().map(|t| t.source().to_vec());
+/// What there can be only once: a stream of an account, or a subject, as it is written, for services of one account.
+fn identity(import: &Import) -> (bool, String, String) {
     let subject = match import.service {
-        true => local().unwrap_or_default(),
-        false => import.subject.clone().into_bytes(),
+        true => import.local(),
+        false => import.subject.clone(),
     };
     (import.service, import.account.0.clone(), subject)
 }

@@ -125,7 +125,9 @@ const SETTINGS: &[Setting] = &[
         set_bool(s, f, |s, v| s.config.log.trace = v)
     }),
     (&["trace_headers"], |s, f| {
-        set_bool(s, f, |s, v| s.config.log.trace_headers = v);
+        set_bool(s, f, |s, v| {
+            (s.config.log.trace_headers, s.config.log.trace) = (v, v)
+        });
     }),
     (&["trace_verbose"], |s, f| {
         set_bool(s, f, |s, v| {

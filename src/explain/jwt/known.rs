@@ -7,12 +7,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::auth::TIMEOUT_MS;
 use crate::auth::jwt::{AccountClaims, Failure, Lookup, Trust};
 use crate::auth::operator::{KnownAccounts, Operator, converted};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::replaces;
-use crate::config::{Config, Position, ResolverKind};
+use crate::config::{AUTH_TIMEOUT_MS, Config, Position, ResolverKind};
 
 use super::super::report::Provenance;
 
@@ -103,7 +102,7 @@ impl Tokens {
             trust: self.trust.clone(),
             known: self.known.clone(),
             withdrawn: Arc::default(),
-            timeout_ms: timeout_ms.unwrap_or(TIMEOUT_MS),
+            timeout_ms: timeout_ms.unwrap_or(AUTH_TIMEOUT_MS),
         })
     }
 

@@ -146,7 +146,7 @@ impl Acceptor {
     /// What rustls does not look at: pinned keys, and certificates of sessions that are taken up again.
     pub(super) fn admits(&self, certificate: Option<&PeerCertificate>) -> Result<(), Fault> {
         if !self.is_pinned(certificate) {
-            return Err(Fault::NotPinned);
+            return Err(Fault::NotPinned(certificate.map(|known| known.key_sha256)));
         }
         let now = self.config.time_provider.current_time();
         let now = now.map_or(i64::MAX, |now| now.as_secs().cast_signed());

@@ -20,6 +20,7 @@ mod verifier;
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use rustls::CipherSuite;
 
 pub use acceptor::Acceptor;
@@ -54,8 +55,8 @@ pub enum Fault {
     Tls(rustls::Error),
     /// What came first is not TLS.
     NotTls,
-    /// The client's certificate is not among `pinned_certs`, or it has none.
-    NotPinned,
+    /// The client's certificate is not among `pinned_certs`: the SHA-256 of its key. Or it has none.
+    NotPinned(Option<[u8; 32]>),
     /// The client's certificate was good when its session began and is not any more.
     Expired,
     /// The client's certificate cannot be read although it could be verified.
@@ -70,7 +71,11 @@ impl fmt::Display for Fault {
             }
             Fault::Tls(error) => error.fmt(f),
             Fault::NotTls => f.write_str("first record does not look like a TLS handshake"),
-            Fault::NotPinned => f.write_str("certificate not pinned"),
+            Fault::NotPinned(None) => f.write_str("certificate not pinned"),
+            Fault::NotPinned(Some(sha256)) => {
+                let sha256 = HEXLOWER.encode(sha256);
+                write!(f, "certificate not pinned: its key id is {sha256}")
+            }
             Fault::Expired => f.write_str("certificate has expired since its session began"),
             Fault::Unreadable => f.write_str("certificate cannot be read"),
         }
