@@ -398,3 +398,43 @@ proptest! {
         check(&pieces, seed)?;
     }
 }
+
+/// How many PINGs a client hears in so many intervals, if it says this in each of them, 10 ms behind the PING that may have
+/// come.
+fn pings_heard(connect: &str, says: &str, intervals: u64) -> usize {
+    let mut node = Node::new();
+    let interval_ms = node.context.limits.ping_interval_ms;
+    // That far lies the first one, by which the round trip is measured.
+    node.give(0, connect.as_bytes(), false, false);
+    for interval in 1..=intervals {
+        node.context.now_ms = interval * interval_ms;
+        node.context.now_ns = node.context.now_ms * 1_000_000;
+        let (client, broker) = (&mut node.clients[0], &mut node.broker);
+        if matches!(client.on_time(&node.context, broker), Flow::Close(_)) {
+            break;
+        }
+        node.context.now_ms += 10;
+        node.context.now_ns += 10_000_000;
+        node.give(0, says.as_bytes(), false, false);
+    }
+    node.collect();
+    let said = String::from_utf8_lossy(&node.said[0]).into_owned();
+    said.matches("PING\r\n").count()
+}
+
+/// As the oracle counts what it hears: an answer to its own PING is no sign of life, or idle clients would be asked at every
+/// other interval only.
+#[test]
+fn pings_come_at_each_interval_to_whoever_is_idle() {
+    let connect = "CONNECT {\"verbose\":false}\r\n";
+    assert_eq!(pings_heard(connect, "PONG\r\n", 20), 20);
+    assert_eq!(pings_heard(connect, "PONG\r\n+OK\r\n", 20), 20);
+    for busy in ["PING\r\n", "PUB a 0\r\n\r\n", "SUB a 1\r\n", "UNSUB 1\r\n"] {
+        // The first measures the round trip, whatever else is heard.
+        let heard = pings_heard(connect, &format!("PONG\r\n{busy}"), 20);
+        assert_eq!(heard, 1, "{busy}");
+    }
+    // Without CONNECT the round trip is not known before the first PONG.
+    let most = Limits::default().pings_out_max as usize;
+    assert_eq!(pings_heard("", "PUB a 0\r\n\r\n", 20), most);
+}

@@ -238,7 +238,7 @@ fn the_others() {
             -ERR \'x\'\r\n                     -ERR 'x', 10 bytes
             -ERR\r\n                           UnknownOperation
             INFO {}\r\n                        INFO {}, 9 bytes
-            INFO\r\n                           UnknownOperation
+            INFO\r\n                           INFO , 6 bytes
             CONNECT {}\r\n                     CONNECT {}, 12 bytes
             CONNECT{}\r\n                      CONNECT {}, 11 bytes
             CONNECT \t{} \r\n                  CONNECT {} , 14 bytes
@@ -276,7 +276,7 @@ fn what_is_no_operation() {
             \0                                 UnknownOperation
             é                                  UnknownOperation
              PING\r\n                          UnknownOperation
-            INFOX\r\n                          UnknownOperation
+            INFOX\r\n                          INFO X, 7 bytes
             +O                                 incomplete
             +X                                 UnknownOperation
             -E                                 incomplete

@@ -276,7 +276,11 @@ impl Client {
         self.phase = Phase::Member;
         self.heartbeat.expires(context, identity.expires);
         broker.set_permissions(self.conn, identity.permissions.clone());
-        let who = self.who(context, broker, &identity);
+        let mut who = self.who(context, broker, &identity);
+        if self.by_service {
+            // The token of its own was for the service that let it in, and may let somebody else in. The oracle drops it.
+            who.jwt = Box::default();
+        }
         broker.peer(self.conn).who = Some(Arc::new(who));
         self.identity = Some(Box::new(identity));
         self.tell_come(context, broker);

@@ -1,6 +1,8 @@
 //! Who a client is to others, and what happens when it is not let in: the log and the system account hear why, the client
 //! only that. Owns nothing; never decides.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::auth::callout::Standing;
@@ -68,7 +70,13 @@ impl Client {
             tags: standing.tags.into(),
             ..self.who(context, broker, &Identity::stranger())
         };
-        self.turn_away(broker, denial, &who, (&standing.account, concerns))
+        let flow = self.turn_away(broker, denial, &who, (&standing.account, concerns));
+        // By its own token it was in the account of the service while that was asked: from there it goes.
+        let was_there = !standing.user.is_empty();
+        if was_there && broker.set_account(self.conn, &standing.account) {
+            broker.peer(self.conn).who = Some(Arc::new(who));
+        }
+        flow
     }
 
     /// It was let in once, and no longer is.
@@ -130,6 +138,7 @@ impl Client {
             user: claimed_user(&self.options).into(),
             name_tag: (&*label).into(),
             issuer_key: Box::default(),
+            jwt: Box::default(),
             ..self.who(context, broker, identity)
         };
         let why = format!("Could not register auth callout user: {TOO_MANY_TEXT}");

@@ -124,7 +124,7 @@ fn what_must_hold() {
     );
     check_valid(
         json!({"info_url": "hello"}),
-        expect!["the info url is no URL"],
+        expect!["error parsing info url: no hostname or scheme"],
     );
     check_valid(
         json!({"trace": {"dest": "x.*"}}),

@@ -11,7 +11,7 @@ use super::account::{
 };
 use super::activation::ActivationClaims;
 use super::claims::Common;
-use super::validation::{Issues, is_url};
+use super::validation::{Issue, Issues, is_url};
 
 /// Longest text for people, bytes.
 const INFO_BYTES_MAX: usize = 8 * 1024;
@@ -50,7 +50,7 @@ impl Account {
         check_info(&self.description, &self.info_url, issues);
         if !["", "system", "owner"].contains(&self.cluster_traffic.as_str()) {
             let traffic = &self.cluster_traffic;
-            issues.error(format!("unknown cluster traffic {traffic:?}"));
+            issues.error(format!("unknown cluster traffic option: {traffic:?}"));
         }
     }
 }
@@ -273,7 +273,11 @@ impl ExternalAuthorization {
 
 impl MessageTrace {
     fn validate(&self, issues: &mut Issues) {
-        issues.check_subject(&self.dest);
+        let mut wrong = Issues::default();
+        wrong.check_subject(&self.dest);
+        if let Some(Issue { text, .. }) = wrong.0.first() {
+            issues.error(format!("the account Trace.Destination {text}"));
+        }
         if has_wildcards(&self.dest) {
             issues.error(format!(
                 "the account Trace.Destination subject {:?} is not a valid publish subject",
@@ -335,19 +339,26 @@ fn seen_as(import: &Import) -> String {
     plain.collect::<Vec<_>>().join(".")
 }
 
+/// What each subject takes that another export of its kind names as well: the first of those, once a subject.
 fn check_exports(exports: &[Export], issues: &mut Issues) {
     exports.iter().for_each(|export| export.validate(issues));
-    for (at, export) in exports.iter().enumerate() {
-        let is_service = |export: &Export| export.kind == Some(ExportKind::Service);
-        for (other_at, other) in exports.iter().enumerate() {
-            let same_kind = is_service(export) == is_service(other);
-            if at != other_at && same_kind && is_contained(&export.subject, &other.subject) {
-                let (inner, outer) = (&export.subject, &other.subject);
-                let kind = kind_name(export.kind);
-                issues.error(format!(
-                    "{kind} export subject {outer:?} already exports {inner:?}"
-                ));
-            }
+    let is_service = |export: &Export| export.kind == Some(ExportKind::Service);
+    for (at, outer) in exports.iter().enumerate() {
+        let alike = |other: &Export| is_service(other) == is_service(outer);
+        let said = |other: &Export| alike(other) && other.subject == outer.subject;
+        if exports[..at].iter().any(said) {
+            continue;
+        }
+        let mut others = exports.iter().enumerate();
+        let inner = others.find(|(other_at, other)| {
+            *other_at != at && alike(other) && is_contained(&other.subject, &outer.subject)
+        });
+        if let Some((_, inner)) = inner {
+            let kind = kind_name(outer.kind);
+            issues.error(format!(
+                "{kind} export subject {:?} already exports {:?}",
+                outer.subject, inner.subject
+            ));
         }
     }
 }
@@ -357,6 +368,12 @@ fn check_mapping(source: &str, ways: &[WeightedMapping], issues: &mut Issues) {
     let mut sums: Vec<(&str, u32)> = Vec::new();
     for way in ways {
         issues.check_subject(&way.subject);
+        if way.share() > 100 {
+            let share = way.share();
+            issues.error(format!(
+                "Mapping {source:?} has a weight {share} that exceeds 100"
+            ));
+        }
         let cluster = way.cluster.as_str();
         let place = sums.iter().position(|(own, _)| *own == cluster);
         let place = place.unwrap_or_else(|| {
@@ -421,11 +438,23 @@ fn check_info(description: &str, url: &str, issues: &mut Issues) {
     if description.len() > INFO_BYTES_MAX {
         issues.error("Description is too long".to_owned());
     }
-    let named = |url: &str| {
-        let rest = url.split_once("://").map(|(_, rest)| rest);
-        is_url(url) && rest.is_some_and(|rest| !rest.starts_with('/') && !rest.is_empty())
-    };
-    if url.len() > INFO_BYTES_MAX || (!url.is_empty() && !named(url)) {
-        issues.error("the info url is no URL".to_owned());
+    if url.len() > INFO_BYTES_MAX {
+        issues.error("Info URL is too long".to_owned());
     }
+    let wrong = match url.split_once("://").filter(|_| is_url(url)) {
+        _ if url.is_empty() => return,
+        Some((_, rest)) => match rest.split(['/', '?', '#']).next() {
+            None | Some("") => "no hostname or scheme",
+            Some(host) if !is_host(host) => "invalid host",
+            Some(_) => return,
+        },
+        None => "no hostname or scheme",
+    };
+    issues.error(format!("error parsing info url: {wrong}"));
+}
+
+/// Whether a text may stand where a URL has its host, with a user and a port perhaps.
+fn is_host(text: &str) -> bool {
+    let is_odd = |c: char| c <= ' ' || c == '\u{7f}' || "\"<>\\^`{|}%".contains(c);
+    !text.contains(is_odd) && text.contains('[') == text.contains(']')
 }

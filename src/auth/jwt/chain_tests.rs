@@ -225,9 +225,9 @@ fn who_signed_the_user() {
         json!({"signing_keys": [public("A.sign")]}),
     )
     .check(expect!["U.bob of A.a"]);
-    by("A.a", json!({"issuer_account": "me"}), json!({})).check(expect![[
-        r#"authentication error - user U.bob of account me "me" is not an account public key"#
-    ]]);
+    by("A.a", json!({"issuer_account": "me"}), json!({})).check(expect![
+        "authentication error - user U.bob of account me me is not an account public key"
+    ]);
     let admitted = by(
         "A.sign",
         ours(),

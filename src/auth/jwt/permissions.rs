@@ -26,8 +26,8 @@ pub struct Permissions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Lists {
-    /// Allowed patterns.
-    pub allow: Vec<String>,
+    /// Allowed patterns, where there is a list.
+    pub allow: Option<Vec<String>>,
     /// Denied patterns.
     pub deny: Vec<String>,
 }
@@ -48,7 +48,7 @@ impl Permissions {
     /// Everything that is wrong.
     pub(super) fn validate(&self, issues: &mut Issues) {
         for (lists, queues) in [(&self.subscribe, true), (&self.publish, false)] {
-            for entry in lists.allow.iter().chain(&lists.deny) {
+            for entry in lists.allowed().iter().chain(&lists.deny) {
                 check(entry, queues, issues);
             }
         }
@@ -57,13 +57,19 @@ impl Permissions {
     /// As a configuration would say it, standing at `at`; `None` where nothing is said. Entries that no subject can
     /// match are left out, yet a list of nothing else allows nothing.
     pub fn to_config(&self, at: &Position) -> Option<config::Permissions> {
-        let says_nothing = |lists: &Lists| lists.allow.is_empty() && lists.deny.is_empty();
+        let says_nothing = |lists: &Lists| lists.allowed().is_empty() && lists.deny.is_empty();
         if says_nothing(&self.publish) && says_nothing(&self.subscribe) && self.responses.is_none()
         {
             return None;
         }
+        let mut publish = self.publish.to_config(at);
+        // An empty list beside denials allows nothing to be published, unlike one that is not there; alone it says nothing,
+        // and subscriptions are not restricted by one. The oracle's.
+        if self.publish.allow.as_ref().is_some_and(Vec::is_empty) && !publish.deny.is_empty() {
+            publish.deny = vec![rule(">", at)];
+        }
         Some(config::Permissions {
-            publish: self.publish.to_config(at),
+            publish,
             subscribe: self.subscribe.to_config(at),
             responses: self.responses.map(ResponsePermission::to_config),
         })
@@ -71,14 +77,19 @@ impl Permissions {
 }
 
 impl Lists {
+    /// What is allowed, nothing where there is no list.
+    pub fn allowed(&self) -> &[String] {
+        self.allow.as_deref().unwrap_or_default()
+    }
+
     fn to_config(&self, at: &Position) -> config::Rules {
         let rules = |entries: &[String]| -> Vec<Rule> {
             let rules = entries.iter().map(|entry| rule(entry, at));
             rules.filter(is_valid).collect()
         };
-        let allow = rules(&self.allow);
+        let allow = rules(self.allowed());
         let mut deny = rules(&self.deny);
-        if allow.is_empty() && !self.allow.is_empty() {
+        if allow.is_empty() && !self.allowed().is_empty() {
             deny = vec![rule(">", at)];
         }
         config::Rules {

@@ -40,10 +40,12 @@ pub fn expand(
         &mut limits.permissions.publish,
         &mut limits.permissions.subscribe,
     ] {
-        let allowed_some = !lists.allow.is_empty();
-        lists.allow = source.list(&lists.allow, OnBad::LeaveOut)?;
+        let allowed_some = !lists.allowed().is_empty();
+        if allowed_some {
+            lists.allow = Some(source.list(lists.allowed(), OnBad::LeaveOut)?);
+        }
         lists.deny = source.list(&lists.deny, OnBad::Fail)?;
-        if allowed_some && lists.allow.is_empty() {
+        if allowed_some && lists.allowed().is_empty() {
             lists.deny.push(">".to_owned());
         }
     }
@@ -70,9 +72,13 @@ pub fn expansions(
     let source = Source { user, account };
     let permissions = &template.permissions;
     let lists = [
-        ("pub.allow", &permissions.publish.allow, OnBad::LeaveOut),
+        ("pub.allow", permissions.publish.allowed(), OnBad::LeaveOut),
         ("pub.deny", &permissions.publish.deny, OnBad::Fail),
-        ("sub.allow", &permissions.subscribe.allow, OnBad::LeaveOut),
+        (
+            "sub.allow",
+            permissions.subscribe.allowed(),
+            OnBad::LeaveOut,
+        ),
         ("sub.deny", &permissions.subscribe.deny, OnBad::Fail),
     ];
     let filled = lists.into_iter().flat_map(|(list, entries, on_bad)| {

@@ -31,7 +31,7 @@ fn the_documentations_tokens() {
         "ADFB2JXYTXOJEL6LNAXDREUGRX35BOLZI3B4PFFAC7IRPR3OA4QNKBN2"
     );
     assert_eq!(
-        user.limits.permissions.publish.allow,
+        user.limits.permissions.publish.allowed(),
         ["_INBOX.>", "_R_", "_R_.>", "test", "test.>"]
     );
     assert_eq!(
@@ -344,7 +344,7 @@ fn operators() {
     );
     check(
         json!({"system_account": "SUAM"}),
-        expect![[r#""[secret]" is not an account public key"#]],
+        expect!["[secret] is not an account public key"],
     );
     check(
         json!({"assert_server_version": "2.10"}),

@@ -90,7 +90,7 @@ impl Issues {
 
     pub(super) fn check_account_key(&mut self, key: &str) {
         self.check_key(key, &KeyPairType::Account, |key| {
-            format!("{key} is not an account public key")
+            format!("{} is not an account public key", key.trim_matches('"'))
         });
     }
 

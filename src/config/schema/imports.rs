@@ -2,7 +2,6 @@
 //! Never knows whether the other has it to give: that is `config::check`.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use super::{Field, Schema};
 use crate::config::value::{Kind, Map, Value};
@@ -34,13 +33,13 @@ pub(super) fn read(schema: &mut Schema<'_>, field: Field<'_>) -> Vec<Import> {
         let Some(import) = import(schema, item) else {
             continue;
         };
-        match seen.entry(identity(&import)) {
-            Entry::Occupied(first) => said_twice(schema, &import, first.get()),
-            Entry::Vacant(place) => {
-                place.insert(import.at.clone());
-                imports.push(import);
-            }
+        let keys = identities(&import);
+        if let Some(first) = keys.iter().find_map(|key| seen.get(key)) {
+            said_twice(schema, &import, first);
+            continue;
         }
+        seen.extend(keys.into_iter().map(|key| (key, import.at.clone())));
+        imports.push(import);
     }
     imports
 }
@@ -164,13 +163,20 @@ fn build(
     Some(import)
 }
 
-/// What there can be only once: a stream of an account, or a subject, as it is written, for services of one account.
-fn identity(import: &Import) -> (bool, String, String) {
-    let subject = match import.service {
-        true => import.local(),
-        false => import.subject.clone(),
-    };
-    (import.service, import.account.0.clone(), subject)
+/// What there can be only once: a stream of an account; of its services a subject as it is written here, and a service
+/// under a pattern, however the pattern is written.
+fn identities(import: &Import) -> Vec<(bool, String, String)> {
+    let key = |what: String| (import.service, import.account.0.clone(), what);
+    if !import.service {
+        return vec![key(import.subject.clone())];
+    }
+    let transform = import.transform().ok();
+    let under = transform.map(|transform| {
+        let pattern = String::from_utf8_lossy(transform.source());
+        format!("{pattern} {}", import.subject)
+    });
+    let local = [import.local()].into_iter();
+    local.chain(under).map(key).collect()
 }
 
 fn said_twice(schema: &mut Schema<'_>, import: &Import, first: &Position) {
