@@ -78,6 +78,8 @@ impl<'a> Server<'a> {
 struct Event {
     account: AccountId,
     subject: Box<[u8]>,
+    /// As they stand in the message; empty without headers.
+    headers: &'static [u8],
     payload: Vec<u8>,
 }
 
@@ -92,9 +94,20 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn add(&mut self, account: AccountId, subject: &[u8], payload: Vec<u8>) {
+        self.add_with(account, subject, b"", payload);
+    }
+
+    pub(super) fn add_with(
+        &mut self,
+        account: AccountId,
+        subject: &[u8],
+        headers: &'static [u8],
+        payload: Vec<u8>,
+    ) {
         self.waiting.push(Event {
             account,
             subject: subject.into(),
+            headers,
             payload,
         });
     }
@@ -134,21 +147,24 @@ impl Broker {
         };
         while !self.events.waiting.is_empty() {
             for event in std::mem::take(&mut self.events.waiting) {
-                let mut bytes = format!("{}\r\n", event.payload.len()).into_bytes();
-                let body = bytes.len() as u32;
-                bytes.extend_from_slice(&event.payload);
-                bytes.extend_from_slice(b"\r\n");
+                let header_len = event.headers.len();
+                let len = header_len + event.payload.len();
+                let sizes = match header_len {
+                    0 => format!("{len}\r\n"),
+                    _ => format!("{header_len} {len}\r\n"),
+                };
+                let bytes = [sizes.as_bytes(), event.headers, &event.payload, b"\r\n"].concat();
                 let message = Message {
                     tail: 0,
                     reply_len: 0,
-                    body,
-                    header_len: 0,
+                    body: sizes.len() as u32,
+                    header_len: header_len as u32,
                     end: bytes.len() as u32,
                 };
                 let run = Run {
                     bytes: &bytes,
                     subject: &event.subject,
-                    headers: false,
+                    headers: header_len > 0,
                     messages: &[message],
                 };
                 self.route(Space::of(event.account), origin, &run, None, out);

@@ -405,7 +405,13 @@ impl Broker {
         }
         payload.extend_from_slice(b"]}");
         let account = trace.tracing.account;
-        self.events.add(account, &message.destination, payload);
+        // Whoever takes it packed hears that it is not.
+        let headers: &[u8] = match message.headers.contains_key("Accept-Encoding") {
+            true => b"NATS/1.0\r\nContent-Encoding: identity\r\n\r\n",
+            false => b"",
+        };
+        self.events
+            .add_with(account, &message.destination, headers, payload);
     }
 }
 
