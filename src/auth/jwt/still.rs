@@ -29,9 +29,8 @@ pub fn still_admitted(
     if !trust.trusts(issuer) {
         return Err(Reason::AccountIssuer(issuer.clone()));
     }
-    let expires = after.common.expires;
-    if expires != 0 && expires <= now.as_second() {
-        return Err(Reason::AccountExpired(expires));
+    if after.has_ended(now.as_second()) {
+        return Err(Reason::AccountExpired(after.common.expires));
     }
     // Such claims are held against every token, and what does not say since when it is there counts as revoked.
     let limits = &after.account.limits;
