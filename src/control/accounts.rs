@@ -456,9 +456,7 @@ impl Accounts {
     pub fn rest(&self) -> Duration {
         let now_ms = Timestamp::now().as_millisecond();
         let until = |at_ms: i64| Duration::from_millis(u64::try_from(at_ms - now_ms).unwrap_or(0));
-        let changes = self
-            .changes_at
-            .map(|at| until((at + 1).saturating_mul(1000)));
+        let changes = self.changes_at.map(|at| until(at.saturating_mul(1000)));
         let expiry = self.resolver.expire_at_ms(self.swept_ms).map(until);
         let lookups = self.pending.values().filter_map(Pending::due);
         let instants = lookups.chain(self.sync_at);
@@ -470,7 +468,7 @@ impl Accounts {
     /// Does what is due.
     pub fn on_time(&mut self, lines: &[ShardLine]) {
         let (now, instant) = (Timestamp::now(), Instant::now());
-        if self.changes_at.is_some_and(|at| at < now.as_second()) {
+        if self.changes_at.is_some_and(|at| at <= now.as_second()) {
             self.stale = true;
         }
         let now_ms = now.as_millisecond();
