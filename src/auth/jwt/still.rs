@@ -32,6 +32,9 @@ pub fn still_admitted(
     if after.has_ended(now.as_second()) {
         return Err(Reason::AccountExpired(after.common.expires));
     }
+    if user.bearer && after.account.limits.disallow_bearer {
+        return Err(Reason::Bearer);
+    }
     // Such claims are held against every token, and what does not say since when it is there counts as revoked.
     let limits = &after.account.limits;
     let judged = !after.account.revocations.is_empty() || limits.disallow_bearer;
@@ -46,9 +49,6 @@ pub fn still_admitted(
     }
     if is_own_key && trust.is_strict(issuer) {
         return Err(Reason::UserIssuer(user.issuer.to_string()));
-    }
-    if user.bearer && after.account.limits.disallow_bearer {
-        return Err(Reason::Bearer);
     }
     let callout = after.has_callout();
     let same = before.account.default_permissions == after.account.default_permissions;
