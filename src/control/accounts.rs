@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::auth::jwt::{AccountClaims, Trust};
+use crate::auth::jwt::{AccountClaims, Failure, Trust};
 use crate::auth::operator::{self, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
@@ -88,6 +88,8 @@ pub struct Accounts {
     changes_at: Option<i64>,
     /// When the directory was last looked through for what has expired, milliseconds since 1970.
     swept_ms: i64,
+    /// What importers lack as long as the account that it comes from is asked for, by that account.
+    lacking: HashMap<String, Vec<String>>,
     /// When the directory is compared with those of others.
     sync_at: Option<Instant>,
     fetchers: Fetchers,
@@ -158,6 +160,7 @@ impl Accounts {
             last_done: None,
             changes_at: None,
             swept_ms: now.as_millisecond(),
+            lacking: HashMap::new(),
             sync_at: None,
             fetchers: Fetchers::new(resolver, events.clone()),
             events,
@@ -196,15 +199,30 @@ impl Accounts {
             }
             converted = self.convert(now);
         }
-        for failure in &converted.failures {
-            log::error!("{failure}");
-        }
+        self.tell_failures(&converted.failures);
         let expirations = self.known.values().map(|claims| claims.common.expires);
         let expirations = expirations.filter(|at| *at > now.as_second());
         self.changes_at = expirations.chain(converted.changes_at).min();
         self.stale = false;
         let effective = self.mode.effective(config, converted.accounts);
         (effective, self.operator())
+    }
+
+    /// Logs what does not hold. What comes from an account that is being asked for is only told once that is not to be had.
+    fn tell_failures(&mut self, failures: &[Failure]) {
+        self.lacking.clear();
+        for failure in failures {
+            let from = failure
+                .exporter()
+                .filter(|key| self.pending.contains_key(*key) && !self.known.contains_key(*key));
+            match from {
+                Some(key) => {
+                    let lacking = self.lacking.entry(key.to_owned()).or_default();
+                    lacking.push(failure.to_string());
+                }
+                None => log::error!("{failure}"),
+            }
+        }
     }
 
     /// Begins to serve requests in the system account.
@@ -647,6 +665,9 @@ impl Accounts {
 
     /// Nobody waits for this account any longer.
     fn give_up(&mut self, key: &str, why: &str, lines: &[ShardLine]) {
+        for failure in self.lacking.remove(key).into_iter().flatten() {
+            log::error!("{failure}");
+        }
         let pending = self.pending.remove(key);
         for waiting in pending.into_iter().flat_map(|pending| pending.waiting) {
             match waiting {

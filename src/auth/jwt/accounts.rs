@@ -364,6 +364,16 @@ impl Export {
     }
 }
 
+impl Failure {
+    /// The account from which was to come what fails.
+    pub fn exporter(&self) -> Option<&str> {
+        match &self.what {
+            LeftOut::Import(import) => Some(&import.account.0),
+            LeftOut::Mapping(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure {
