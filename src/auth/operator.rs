@@ -124,6 +124,11 @@ impl Operator {
                 "No valid account {account:?} for auth callout response on account {service:?}: account missing"
             ));
         };
+        if claims.has_ended(now.as_second()) {
+            return Err(format!(
+                "No valid account {account:?} for auth callout response on account {service:?}: account expired"
+            ));
+        }
         let closed = (account == service).then_some(CALLOUT_SUBJECT);
         let admitted = jwt::admit_made(user, claims, &self.trust, closed, now);
         let admitted = admitted.map_err(|reason| made_text(&reason, service))?;
@@ -227,9 +232,11 @@ impl JwtWork {
             address: Some(self.ip),
             now,
         };
+        // An account that has expired may have been renewed where nobody told this node: it is asked for again, as in the
+        // oracle.
         let lookup = |key: &str| match self.operator.account(key) {
-            Some(claims) => Lookup::Known(claims.clone()),
-            None => Lookup::Unknown,
+            Some(claims) if !claims.has_ended(now.as_second()) => Lookup::Known(claims.clone()),
+            _ => Lookup::Unknown,
         };
         let trust = &self.operator.trust;
         let verdict = match candidate {
@@ -258,14 +265,18 @@ impl JwtWork {
         JwtWork { operator, ..self }
     }
 
-    /// The account is not to be had: why.
+    /// The account is not to be had: why. One that is known has expired, and nobody has renewed it.
     pub fn without_account(self, key: &str, why: String) -> Outcome {
+        let reason = match self.operator.account(key) {
+            Some(claims) => jwt::Reason::AccountExpired(claims.common.expires),
+            None => jwt::Reason::NoAccount(why),
+        };
         let user = self.candidate.as_ref();
         let user = user.map(|candidate| candidate.claims().common.subject.clone());
         let denial = jwt::Denial {
             user: user.unwrap_or_default(),
             account: key.to_owned(),
-            reason: jwt::Reason::NoAccount(why),
+            reason,
             callout: false,
         };
         Outcome::Denied(self.denied.because(denial))

@@ -10,21 +10,22 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::auth::jwt::{AccountClaims, Trust};
-use crate::auth::operator::{self, JwtWork, KnownAccounts, Operator};
+use crate::auth::jwt::{AccountClaims, Failure, Trust};
+use crate::auth::operator::{self, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
 use crate::auth::resolver::requests::{Effect, Rules};
 use crate::auth::{Outcome, Work};
 use crate::broker::events::Server;
 use crate::config::{AUTH_TIMEOUT_MS, Config, ConfigError, Labels, ResolverKind};
-use crate::shard::ring::Token;
 use crate::shard::{Job, Jobs, Task, ToShard};
 
 use super::bus::{Bus, Message};
-use super::callout::Callouts;
 use super::fetchers::{Answer, Fetchers, NOBODY};
 use super::resolver::{self, Changed, Fetched, Resolver, tls};
+use super::waiting::{Pending, Renewals};
 use super::workers::ShardLine;
+
+pub use super::waiting::{Waiting, WaitingClient};
 
 /// How often claims are looked at whose time may have come although nobody said when.
 const LOOK_MAX: Duration = Duration::from_secs(60);
@@ -41,7 +42,7 @@ const ROUNDS_MAX: usize = 16;
 
 /// What the control thread hears of accounts.
 pub enum Event {
-    /// An account is not known.
+    /// An account is not known, or has expired.
     Wanted {
         /// Its key.
         key: String,
@@ -61,49 +62,6 @@ pub enum Event {
     Message(Message),
 }
 
-/// Who waits for an account.
-pub enum Waiting {
-    /// A client whose account it is.
-    Client(WaitingClient),
-    /// A service has put a client there: who asks services, and the question's number.
-    Callout(Callouts, u64),
-}
-
-/// A client whose account is not known yet.
-pub struct WaitingClient {
-    /// Its shard.
-    pub shard: usize,
-    /// Its connection.
-    pub conn: Token,
-    /// Where the client is.
-    pub source: IpAddr,
-    /// The number for the verdict.
-    pub ticket: u32,
-    /// What is left to do.
-    pub work: Box<JwtWork>,
-}
-
-impl Waiting {
-    /// Where the client is; a service's clients have been let through by it.
-    fn source(&self) -> IpAddr {
-        match self {
-            Waiting::Client(client) => client.source,
-            Waiting::Callout(..) => NOBODY,
-        }
-    }
-}
-
-/// What an account is waited for with.
-///
-/// What comes of an earlier asking does not count: it may have been read before an update that is in force by now.
-struct Pending {
-    waiting: Vec<Waiting>,
-    /// The number of the asking.
-    number: u64,
-    /// Others have been asked; until then they may answer.
-    until: Option<Instant>,
-}
-
 /// The accounts.
 pub struct Accounts {
     mode: OperatorMode,
@@ -115,6 +73,7 @@ pub struct Accounts {
     pending: HashMap<String, Pending>,
     /// How often an account was asked for.
     askings: u64,
+    renewals: Renewals,
     /// Those whose accounts have come: they go on once those are in force.
     ready: Vec<Waiting>,
     /// What the shards run on is no longer what is known.
@@ -127,6 +86,10 @@ pub struct Accounts {
     last_done: Option<Instant>,
     /// When something changes by itself, seconds since 1970.
     changes_at: Option<i64>,
+    /// When the directory was last looked through for what has expired, milliseconds since 1970.
+    swept_ms: i64,
+    /// What importers lack as long as the account that it comes from is asked for, by that account.
+    lacking: HashMap<String, Vec<String>>,
     /// When the directory is compared with those of others.
     sync_at: Option<Instant>,
     fetchers: Fetchers,
@@ -189,12 +152,15 @@ impl Accounts {
             timeout_ms: config.authorization.timeout_ms.unwrap_or(AUTH_TIMEOUT_MS),
             pending: HashMap::new(),
             askings: 0,
+            renewals: Renewals::default(),
             ready: Vec::new(),
             stale: false,
             due_since: None,
             last_took: Duration::ZERO,
             last_done: None,
             changes_at: None,
+            swept_ms: now.as_millisecond(),
+            lacking: HashMap::new(),
             sync_at: None,
             fetchers: Fetchers::new(resolver, events.clone()),
             events,
@@ -233,15 +199,30 @@ impl Accounts {
             }
             converted = self.convert(now);
         }
-        for failure in &converted.failures {
-            log::error!("{failure}");
-        }
+        self.tell_failures(&converted.failures);
         let expirations = self.known.values().map(|claims| claims.common.expires);
         let expirations = expirations.filter(|at| *at > now.as_second());
         self.changes_at = expirations.chain(converted.changes_at).min();
         self.stale = false;
         let effective = self.mode.effective(config, converted.accounts);
         (effective, self.operator())
+    }
+
+    /// Logs what does not hold. What comes from an account that is being asked for is only told once that is not to be had.
+    fn tell_failures(&mut self, failures: &[Failure]) {
+        self.lacking.clear();
+        for failure in failures {
+            let from = failure
+                .exporter()
+                .filter(|key| self.pending.contains_key(*key) && !self.known.contains_key(*key));
+            match from {
+                Some(key) => {
+                    let lacking = self.lacking.entry(key.to_owned()).or_default();
+                    lacking.push(failure.to_string());
+                }
+                None => log::error!("{failure}"),
+            }
+        }
     }
 
     /// Begins to serve requests in the system account.
@@ -314,12 +295,17 @@ impl Accounts {
     pub fn take(&mut self, event: Event, lines: &[ShardLine]) {
         let now = Timestamp::now();
         match event {
-            Event::Wanted { key, waiting } => self.wanted(&key, waiting),
+            Event::Wanted { key, waiting } => self.wanted(&key, waiting, now),
             Event::Fetched { key, number, .. } if !self.waits_for(&key, number) => {}
             Event::Fetched { key, found, .. } => match found {
                 Ok(Answer::Found(claims)) => self.found(&key, claims),
-                Ok(Answer::Refused(why)) => self.refuse(&key, &why, lines),
                 Ok(Answer::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
+                // That what has expired is still there is no news.
+                Ok(Answer::Refused(why)) | Err(why) if self.known.contains_key(&*key) => {
+                    log::debug!("account {key} is not renewed: {why}");
+                    self.give_up(&key, &why, lines);
+                }
+                Ok(Answer::Refused(why)) => self.refuse(&key, &why, lines),
                 Err(why) => self.give_up(&key, &why, lines),
             },
             Event::Message(message) => self.message(&message, now, lines),
@@ -387,7 +373,7 @@ impl Accounts {
         let now = Timestamp::now();
         let now_ms = now.as_millisecond();
         let kept = self.resolver.settle(&self.mode.preload, now_ms);
-        self.resolver.expire(now_ms);
+        self.sweep(now_ms);
         for key in kept.iter().filter(|key| before.changed.contains(*key)) {
             self.learn_nearby(key, now);
         }
@@ -486,37 +472,50 @@ impl Accounts {
 
     /// How long nothing is due.
     pub fn rest(&self) -> Duration {
-        let now = Timestamp::now().as_second();
-        let until = |at: i64| Duration::from_secs(u64::try_from(at + 1 - now).unwrap_or(0));
-        let lookups = self.pending.values().filter_map(|pending| pending.until);
-        let lookups = lookups.map(|at| at.saturating_duration_since(Instant::now()));
-        let sync = self.sync_at.iter();
-        let sync = sync.map(|at| at.saturating_duration_since(Instant::now()));
-        let dues = self.changes_at.map(until).into_iter();
-        let dues = dues.chain(lookups).chain(sync);
+        let now_ms = Timestamp::now().as_millisecond();
+        let until = |at_ms: i64| Duration::from_millis(u64::try_from(at_ms - now_ms).unwrap_or(0));
+        let changes = self.changes_at.map(|at| until(at.saturating_mul(1000)));
+        let expiry = self.resolver.expire_at_ms(self.swept_ms).map(until);
+        let lookups = self.pending.values().filter_map(Pending::due);
+        let instants = lookups.chain(self.sync_at);
+        let instants = instants.map(|at| at.saturating_duration_since(Instant::now()));
+        let dues = changes.into_iter().chain(expiry).chain(instants);
         dues.min().unwrap_or(LOOK_MAX).min(LOOK_MAX)
     }
 
     /// Does what is due.
     pub fn on_time(&mut self, lines: &[ShardLine]) {
         let (now, instant) = (Timestamp::now(), Instant::now());
-        if self.changes_at.is_some_and(|at| at < now.as_second()) {
+        if self.changes_at.is_some_and(|at| at <= now.as_second()) {
             self.stale = true;
         }
-        self.resolver.expire(now.as_millisecond());
+        let now_ms = now.as_millisecond();
+        let expiry = self.resolver.expire_at_ms(self.swept_ms);
+        if expiry.is_some_and(|at| at <= now_ms) {
+            self.sweep(now_ms);
+        }
         if self.sync_at.is_some_and(|at| at <= instant) {
             self.sync();
         }
-        let late = |pending: &Pending| pending.until.is_some_and(|until| until <= instant);
-        let late: Vec<String> = self
+        self.renewals.tidy();
+        let due = |pending: &Pending| pending.due().is_some_and(|due| due <= instant);
+        let due: Vec<String> = self
             .pending
             .iter()
-            .filter(|(_, pending)| late(pending))
+            .filter(|(_, pending)| due(pending))
             .map(|(key, _)| key.clone())
             .collect();
-        for key in late {
-            self.give_up(&key, "nobody has it", lines);
+        for key in due {
+            match self.pending[&key].begins {
+                Some(_) => self.ask(&key),
+                None => self.give_up(&key, "nobody has it", lines),
+            }
         }
+    }
+
+    fn sweep(&mut self, now_ms: i64) {
+        self.resolver.expire(now_ms);
+        self.swept_ms = now_ms;
     }
 
     fn operator(&self) -> Arc<Operator> {
@@ -586,33 +585,55 @@ impl Accounts {
         }
     }
 
-    fn wanted(&mut self, key: &str, waiting: Waiting) {
-        if self.known.contains_key(key) {
+    /// Somebody cannot go on without an account that counts.
+    fn wanted(&mut self, key: &str, waiting: Waiting, now: Timestamp) {
+        let known = self.known.get(key);
+        if known.is_some_and(|claims| !claims.has_ended(now.as_second())) {
             return self.ready.push(waiting);
         }
-        self.want(waiting.source(), key).waiting.push(waiting);
+        let source = waiting.source();
+        self.want(source, key).waiting.push(waiting);
     }
 
-    /// Asks for an account, off this thread, unless that is being done.
+    /// Asks for an account, off this thread, unless that is being done, or has just been for one that has expired.
     fn want(&mut self, source: IpAddr, key: &str) -> &mut Pending {
         self.pending.entry(key.to_owned()).or_insert_with(|| {
             self.askings += 1;
-            self.fetchers.fetch(source, key, self.askings, &self.trust);
+            let begins = self.renewals.next(key);
+            if begins.is_none() {
+                if self.known.contains_key(key) {
+                    self.renewals.begin(key);
+                }
+                self.fetchers.fetch(source, key, self.askings, &self.trust);
+            }
             Pending {
                 waiting: Vec::new(),
                 number: self.askings,
+                begins,
                 until: None,
             }
         })
     }
 
+    /// Asks for an account that is waited for, whatever has been asked before.
+    fn ask(&mut self, key: &str) {
+        let Some(pending) = self.pending.get_mut(key) else {
+            return;
+        };
+        self.askings += 1;
+        (pending.number, pending.begins, pending.until) = (self.askings, None, None);
+        if self.known.contains_key(key) {
+            self.renewals.begin(key);
+        }
+        self.fetchers
+            .fetch(pending.source(), key, self.askings, &self.trust);
+    }
+
     /// Asks anew for all that is waited for: what is underway may be of before.
     fn want_again(&mut self) {
-        for (key, pending) in &mut self.pending {
-            self.askings += 1;
-            let source = pending.waiting.first().map_or(NOBODY, Waiting::source);
-            self.fetchers.fetch(source, key, self.askings, &self.trust);
-            (pending.number, pending.until) = (self.askings, None);
+        let keys: Vec<String> = self.pending.keys().cloned().collect();
+        for key in keys {
+            self.ask(&key);
         }
     }
 
@@ -644,6 +665,9 @@ impl Accounts {
 
     /// Nobody waits for this account any longer.
     fn give_up(&mut self, key: &str, why: &str, lines: &[ShardLine]) {
+        for failure in self.lacking.remove(key).into_iter().flatten() {
+            log::error!("{failure}");
+        }
         let pending = self.pending.remove(key);
         for waiting in pending.into_iter().flat_map(|pending| pending.waiting) {
             match waiting {

@@ -240,8 +240,13 @@ impl Asker {
             Err(why) => return self.conclude(open, Err(why)),
         };
         let operator = open.question.work.service.operator.clone();
+        let now = Timestamp::now().as_second();
+        let is_to_be_had = |operator: &Operator| {
+            let claims = operator.account(&made.account);
+            claims.is_some_and(|claims| !claims.has_ended(now))
+        };
         match &operator {
-            Some(operator) if operator.account(&made.account).is_none() => self.want(open, made),
+            Some(operator) if !is_to_be_had(operator) => self.want(open, made),
             operator => self.admit(open, &made, operator.as_deref()),
         }
     }

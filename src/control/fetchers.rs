@@ -132,6 +132,10 @@ impl Asked {
             resolver::Fetched::Elsewhere(timeout) => Answer::Elsewhere(timeout),
             resolver::Fetched::Found(jwt) => {
                 match self.trust.account(&self.key, &jwt, now.as_second()) {
+                    // In its last second it counts as a token, and lets nobody in.
+                    Ok(claims) if claims.has_ended(now.as_second()) => {
+                        Answer::Refused("it expires".to_owned())
+                    }
                     Ok(claims) => Answer::Found(Arc::new(claims)),
                     Err(error) => Answer::Refused(error.to_string()),
                 }

@@ -168,8 +168,16 @@ impl Client {
         self.no_longer_let_in(broker, denial)
     }
 
-    /// Its JWT, or its account's, no longer lets it in: what the oracle says then, if it says anything.
+    /// Its JWT, or its account's, no longer lets it in: what the oracle says then, if it says anything. Where the account has
+    /// too many connections as well, that comes first, as in the oracle.
     fn is_no_longer(&mut self, broker: &mut Broker, denial: &Denial, why: &Reason) -> Flow {
+        let by_push = matches!(
+            why,
+            Reason::Bearer | Reason::Revoked(_) | Reason::UserIssuer(_)
+        );
+        if by_push && self.leaves_crowd(broker) {
+            return Flow::Close(CloseReason::AccountConnectionsExceeded);
+        }
         let (text, reason) = match why {
             Reason::Revoked(_) => (jwt::REVOKED_TEXT, CloseReason::AuthenticationFailure),
             Reason::AccountExpired(_) | Reason::NoAccount(_) => (

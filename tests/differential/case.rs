@@ -51,6 +51,7 @@
 //! rewrite:                this block is the configuration file from now on; `rewrite NAME:` another file
 //! reload                  SIGHUP, and wait until the log says that the configuration was taken, or that it was not
 //! log TEXT                wait for the text in the server's log
+//! logged TEXT             whether the server's log holds the text by now
 //! signal TERM             INT, TERM, HUP, USR1 or USR2 to the server
 //! exit                    wait for the server to end
 //! run -t -c $config       another process of the same program, its exit status and the lines of the file it blames;
@@ -61,6 +62,8 @@
 //! ls NAME                 the files of a directory of the case's directory
 //! seen NAME TEXT          wait for a text in a file of the case's directory
 //! met NAME                how those spoke whom this HTTPS server answered
+//! page NAME PAGE TEXT     what this HTTPS server has on a page from now on
+//! asked NAME PAGE 2 4     how often it has been asked for the page: in the bounds or not
 //! gone NAME               wait until there is no such file
 //! ```
 //!
@@ -210,6 +213,8 @@ pub enum Step {
     Reload,
     /// Wait for a text in the log.
     Log(String),
+    /// Look for a text in the log.
+    Logged(String),
     /// Send a signal.
     Signal(String),
     /// Wait for the server to end.
@@ -226,6 +231,10 @@ pub enum Step {
     Seen(String, String),
     /// Say how those spoke whom an HTTPS server answered.
     Met(String),
+    /// Put another text on a page of an HTTPS server.
+    Page(String, String, String),
+    /// Count how often an HTTPS server has been asked for a page: within these bounds or not.
+    Asked(String, String, usize, usize),
     /// Wait until a file is gone.
     Gone(String),
 }
@@ -398,6 +407,7 @@ fn step(line: &str) -> Result<Step, String> {
         "tally" => tally(first, second)?,
         "reload" => Step::Reload,
         "log" => Step::Log(rest.to_owned()),
+        "logged" => Step::Logged(rest.to_owned()),
         "signal" => Step::Signal(rest.to_owned()),
         "exit" => Step::Exit,
         "run" => Step::Run(rest.to_owned(), true),
@@ -407,9 +417,25 @@ fn step(line: &str) -> Result<Step, String> {
         "ls" => Step::List(name()),
         "seen" => Step::Seen(name(), second.to_owned()),
         "met" => Step::Met(name()),
+        "page" => {
+            let (page, text) = second.split_once(' ').unwrap_or((second, ""));
+            Step::Page(name(), page.to_owned(), text.to_owned())
+        }
+        "asked" => asked(first, second)?,
         "gone" => Step::Gone(name()),
         _ => return send(word, rest),
     })
+}
+
+/// `PAGE LOW HIGH`.
+fn asked(name: &str, rest: &str) -> Result<Step, String> {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let [page, low, high] = words[..] else {
+        return Err("asked NAME PAGE LOW HIGH".into());
+    };
+    let bound = |word: &str| word.parse().map_err(|e| format!("asked: {word}: {e}"));
+    let (low, high) = (bound(low)?, bound(high)?);
+    Ok(Step::Asked(name.to_owned(), page.to_owned(), low, high))
 }
 
 /// `LOW HIGH TEXT`.

@@ -106,6 +106,7 @@ impl Run<'_> {
                 let text = self.keys.text(text)?;
                 self.server()?.wait_for_log(&text)?;
             }
+            Step::Logged(text) => self.logged(text)?,
             Step::Signal(name) => self.server()?.signal(name)?,
             Step::Exit => self.exit()?,
             Step::Run(arguments, blame) => self.run(arguments, *blame)?,
@@ -114,6 +115,11 @@ impl Run<'_> {
             Step::List(name) => self.list(name)?,
             Step::Seen(name, text) => self.seen(name, text)?,
             Step::Met(name) => self.process.push(self.webs.met(name)?),
+            Step::Page(name, page, text) => {
+                let (page, text) = (self.keys.text(page)?, self.keys.text(text)?);
+                self.webs.put(name, page, text)?;
+            }
+            Step::Asked(name, page, low, high) => self.asked(name, page, *low..=*high)?,
             Step::Gone(name) => self.gone(name)?,
         }
         Ok(())
@@ -241,6 +247,30 @@ impl Run<'_> {
         };
         self.process
             .push(format!("{name}: {}: {verdict}", escape(head)));
+        Ok(())
+    }
+
+    fn logged(&mut self, text: &str) -> Result<(), String> {
+        let holds = self.log_text().contains(&self.keys.text(text)?);
+        let verdict = if holds { "says" } else { "does not say" };
+        self.process.push(format!("the log {verdict} {text:?}"));
+        Ok(())
+    }
+
+    fn asked(
+        &mut self,
+        name: &str,
+        page: &str,
+        bounds: RangeInclusive<usize>,
+    ) -> Result<(), String> {
+        let count = self.webs.asked(name, &self.keys.text(page)?)?;
+        let (low, high) = (bounds.start(), bounds.end());
+        let verdict = match bounds.contains(&count) {
+            true => format!("between {low} and {high}"),
+            false => format!("{count}, not between {low} and {high}"),
+        };
+        self.process
+            .push(format!("{name} asked for {page}: {verdict}"));
         Ok(())
     }
 

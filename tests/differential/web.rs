@@ -9,9 +9,10 @@
 //! web W: … group=X25519   this group alone
 //! ```
 //!
-//! `$web(W)` is its URL in files. The step `met W` says how those spoke whom it answered: version and certificate.
+//! `$web(W)` is its URL in files. The step `met W` says how those spoke whom it answered: version and certificate. `page` puts
+//! another text on a page, `asked` counts how often it was asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -113,13 +114,21 @@ impl Block {
     }
 }
 
+/// What a server has on its pages, and what it has heard.
+#[derive(Default)]
+struct Heard {
+    pages: HashMap<String, String>,
+    met: BTreeSet<String>,
+    asked: HashMap<String, usize>,
+}
+
 /// The servers of a run. They end when dropped.
 pub struct Webs(Vec<Web>);
 
 struct Web {
     name: String,
     port: u16,
-    met: Arc<Mutex<BTreeSet<String>>>,
+    heard: Arc<Mutex<Heard>>,
     ends: Arc<AtomicBool>,
 }
 
@@ -148,9 +157,22 @@ impl Webs {
 
     /// How those spoke whom this one answered.
     pub fn met(&self, name: &str) -> Result<String, String> {
-        let met = self.named(name)?.met.lock().expect("no panics");
-        let met: Vec<&str> = met.iter().map(String::as_str).collect();
+        let heard = self.named(name)?.heard.lock().expect("no panics");
+        let met: Vec<&str> = heard.met.iter().map(String::as_str).collect();
         Ok(format!("{name} met: {}", met.join(", ")))
+    }
+
+    /// Another text on a page.
+    pub fn put(&self, name: &str, page: String, text: String) -> Result<(), String> {
+        let mut heard = self.named(name)?.heard.lock().expect("no panics");
+        heard.pages.insert(page, text);
+        Ok(())
+    }
+
+    /// How often somebody asked this one for a page.
+    pub fn asked(&self, name: &str, page: &str) -> Result<usize, String> {
+        let heard = self.named(name)?.heard.lock().expect("no panics");
+        Ok(heard.asked.get(page).copied().unwrap_or(0))
     }
 
     fn named(&self, name: &str) -> Result<&Web, String> {
@@ -162,28 +184,28 @@ impl Webs {
 impl Web {
     fn start(block: &Block, keys: &Keys<'_>) -> Result<Web, String> {
         let config = Arc::new(block.config()?);
-        let mut pages = Vec::new();
+        let mut heard = Heard::default();
         for (page, text) in &block.pages {
-            pages.push((keys.text(page)?, keys.text(text)?));
+            heard.pages.insert(keys.text(page)?, keys.text(text)?);
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
         let port = listener.local_addr().map_err(|e| e.to_string())?.port();
-        let (met, ends) = (Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
-        let (heard, ended) = (Arc::clone(&met), Arc::clone(&ends));
-        let pages = Arc::new(pages);
+        let heard = Arc::new(Mutex::new(heard));
+        let ends = Arc::new(AtomicBool::new(false));
+        let (hears, ended) = (Arc::clone(&heard), Arc::clone(&ends));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if ended.load(SeqCst) {
                     return;
                 }
-                let (config, pages, met) = (config.clone(), Arc::clone(&pages), heard.clone());
-                thread::spawn(move || serve(stream, config, &pages, &met));
+                let (config, heard) = (config.clone(), Arc::clone(&hears));
+                thread::spawn(move || serve(stream, config, &heard));
             }
         });
         Ok(Web {
             name: block.name.clone(),
             port,
-            met,
+            heard,
             ends,
         })
     }
@@ -197,12 +219,7 @@ impl Drop for Web {
 }
 
 /// Answers one request. Who shakes no hands is not answered.
-fn serve(
-    socket: TcpStream,
-    config: Arc<ServerConfig>,
-    pages: &[(String, String)],
-    met: &Mutex<BTreeSet<String>>,
-) -> Option<()> {
+fn serve(socket: TcpStream, config: Arc<ServerConfig>, heard: &Mutex<Heard>) -> Option<()> {
     socket.set_read_timeout(Some(WAIT)).ok()?;
     let connection = ServerConnection::new(config).ok()?;
     let mut stream = BufReader::new(StreamOwned::new(connection, socket));
@@ -217,12 +234,16 @@ fn serve(
     }
     let mut stream = stream.into_inner();
     let who = spoken(&stream.conn);
-    met.lock().expect("no panics").insert(who);
-    let path = first.split(' ').nth(1)?;
-    let page = path.rsplit('/').next()?;
-    let found = pages.iter().find(|(own, _)| own == page);
-    let (status, text) = match (found, page) {
-        (Some((_, text)), _) => ("200 OK", text.as_str()),
+    let path = first.split(' ').nth(1);
+    let page = path.and_then(|path| path.rsplit('/').next());
+    let found = {
+        let mut heard = heard.lock().expect("no panics");
+        heard.met.insert(who);
+        *heard.asked.entry(page?.to_owned()).or_default() += 1;
+        heard.pages.get(page?).cloned()
+    };
+    let (status, text) = match (&found, page?) {
+        (Some(text), _) => ("200 OK", text.as_str()),
         (None, "") => ("200 OK", "ok"),
         (None, _) => ("404 Not Found", ""),
     };

@@ -251,6 +251,12 @@ impl AccountClaims {
         }
     }
 
+    /// Whether they have expired at this second.
+    pub fn has_ended(&self, now: i64) -> bool {
+        let ends = self.common.expires;
+        ends != 0 && ends <= now
+    }
+
     /// Whether a user's token of this time is revoked.
     pub fn revokes(&self, user: &str, issued_at: i64) -> bool {
         is_revoked(&self.account.revocations, user, issued_at)

@@ -159,7 +159,7 @@ fn check(a: Value, b: Value, expected: Expect) {
         writeln!(said, "missing: {missing}").expect("a text");
     }
     if let Some(time) = out.changes_at {
-        writeln!(said, "changes after {} s", time - NOW).expect("a text");
+        writeln!(said, "changes in {} s", time - NOW).expect("a text");
     }
     expected.assert_eq(&named(&said, NAMES));
     let config = Config {
@@ -310,7 +310,7 @@ fn activations() {
         with(activation("A.a", json!({}), json!({"exp": NOW + 60}))),
         expect![[r#"
         A.b: stream x.1 of A.a as x.1
-        changes after 59 s
+        changes in 60 s
     "#]],
     );
     check(
@@ -318,7 +318,7 @@ fn activations() {
         with(activation("A.a", json!({}), json!({"nbf": NOW + 60}))),
         expect![[r#"
         account A.b ("A.b"): import of stream "x.1" from A.a: its activation token: not valid before 2024-06-01T12:01:00Z
-        changes after 59 s
+        changes in 60 s
     "#]],
     );
     let issued = NOW - 24 * 60 * 60;

@@ -26,7 +26,7 @@ pub struct Converted {
     pub failures: Vec<Failure>,
     /// Accounts that others import from, and nobody knows yet: get them and convert again.
     pub missing: BTreeSet<String>,
-    /// The second since 1970 after which the outcome is another one: an activation begins or ends.
+    /// The second since 1970 from which on the outcome is another one: an activation begins or ends.
     pub changes_at: Option<i64>,
 }
 
@@ -238,11 +238,8 @@ impl<'a> Converter<'a> {
                 ));
             }
         }
-        for time in [
-            common.not_before.saturating_sub(1),
-            common.expires.saturating_sub(1),
-        ] {
-            if time >= self.now {
+        for time in [common.not_before, common.expires] {
+            if time > self.now {
                 let sooner = self.out.changes_at.map_or(time, |other| other.min(time));
                 self.out.changes_at = Some(sooner);
             }
@@ -363,6 +360,16 @@ impl Export {
                 subject: latency.results.clone(),
                 at: at.clone(),
             }),
+        }
+    }
+}
+
+impl Failure {
+    /// The account from which was to come what fails.
+    pub fn exporter(&self) -> Option<&str> {
+        match &self.what {
+            LeftOut::Import(import) => Some(&import.account.0),
+            LeftOut::Mapping(_) => None,
         }
     }
 }

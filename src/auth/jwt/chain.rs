@@ -266,9 +266,8 @@ fn faults(
     let supposed = presence == Presence::Supposed;
     let common = &user.common;
     let mut faults = Vec::new();
-    let ends = account.common.expires;
-    if ends != 0 && ends <= attempt.now.as_second() {
-        faults.push(Reason::AccountExpired(ends));
+    if account.has_ended(attempt.now.as_second()) {
+        faults.push(Reason::AccountExpired(account.common.expires));
     }
     if limits.proxy_required {
         faults.push(Reason::ProxyRequired);

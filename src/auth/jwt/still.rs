@@ -29,9 +29,11 @@ pub fn still_admitted(
     if !trust.trusts(issuer) {
         return Err(Reason::AccountIssuer(issuer.clone()));
     }
-    let expires = after.common.expires;
-    if expires != 0 && expires <= now.as_second() {
-        return Err(Reason::AccountExpired(expires));
+    if after.has_ended(now.as_second()) {
+        return Err(Reason::AccountExpired(after.common.expires));
+    }
+    if user.bearer && after.account.limits.disallow_bearer {
+        return Err(Reason::Bearer);
     }
     // Such claims are held against every token, and what does not say since when it is there counts as revoked.
     let limits = &after.account.limits;
@@ -47,9 +49,6 @@ pub fn still_admitted(
     }
     if is_own_key && trust.is_strict(issuer) {
         return Err(Reason::UserIssuer(user.issuer.to_string()));
-    }
-    if user.bearer && after.account.limits.disallow_bearer {
-        return Err(Reason::Bearer);
     }
     let callout = after.has_callout();
     let same = before.account.default_permissions == after.account.default_permissions;

@@ -174,11 +174,13 @@ impl Index {
         due.map(|(_, key)| key.clone()).collect()
     }
 
-    /// How often to look for expired JWTs, milliseconds: at most every minute, and twice in the time that they are kept.
-    pub fn recheck_ms(&self) -> u64 {
+    /// When to look for expired JWTs, if that was done last at `last_ms`; `None` where nothing expires. Not before the first
+    /// one's time has come, and not sooner again than the oracle looks: after a minute, or half the time that they are kept.
+    pub fn look_at_ms(&self, last_ms: i64) -> Option<i64> {
         const LONGEST_MS: u64 = 60_000;
+        let (first, _) = self.by_expiry.first()?;
         let half = self.bounds.ttl_ms.map_or(LONGEST_MS, |ttl_ms| ttl_ms / 2);
-        half.clamp(1, LONGEST_MS)
+        Some(later(last_ms, half.clamp(1, LONGEST_MS)).max(*first))
     }
 
     /// Holds what the struct promises.
@@ -245,7 +247,10 @@ mod tests {
         index.put("b", [1; 32], None, 0);
         assert_eq!(index.expired(9), Vec::<String>::new());
         assert_eq!(index.expired(10), ["a"]);
-        assert_eq!(index.recheck_ms(), 60_000);
+        assert_eq!(index.look_at_ms(0), Some(60_000), "a minute later");
+        assert_eq!(index.look_at_ms(-70_000), Some(10), "when it expires");
+        index.remove("a");
+        assert_eq!(index.look_at_ms(0), None, "nothing expires");
 
         let ttl_ms = Some(100);
         let mut index = Index::new(Bounds {
@@ -258,7 +263,12 @@ mod tests {
         assert_eq!(index.expired(100), ["a"]);
         index.used("a", 60);
         assert_eq!(index.expired(159), ["b"]);
-        assert_eq!(index.recheck_ms(), 50);
+        assert_eq!(
+            index.look_at_ms(0),
+            Some(150),
+            "when the next one's time is over"
+        );
+        assert_eq!(index.look_at_ms(120), Some(170), "not at once again");
     }
 
     #[test]

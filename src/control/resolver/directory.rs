@@ -92,7 +92,8 @@ impl Directory {
         self.delete != Delete::Refused
     }
 
-    /// The account's JWT; `None` if there is none.
+    /// The account's JWT; `None` if there is none. One that somebody else put into the place of the account's last one is
+    /// taken in: it expires when it says so itself.
     ///
     /// # Errors
     /// It cannot be read, or is longer than any JWT.
@@ -102,7 +103,9 @@ impl Directory {
         }
         match read(&self.place(key)) {
             Ok(jwt) => {
-                self.index.used(key, now_ms);
+                if !self.was_replaced(key, &jwt, now_ms) {
+                    self.index.used(key, now_ms);
+                }
                 Ok(Some(jwt).filter(|jwt| !jwt.is_empty()))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -160,10 +163,14 @@ impl Directory {
         Ok(true)
     }
 
-    /// Removes what has expired; gives their keys.
+    /// Removes what has expired; gives their keys. What somebody else has put there meanwhile stays until its own time.
     pub fn expire(&mut self, now_ms: i64) -> Vec<String> {
         let mut removed = Vec::new();
         for key in self.index.expired(now_ms) {
+            let jwt = read(&self.place(&key));
+            if jwt.is_ok_and(|jwt| self.was_replaced(&key, &jwt, now_ms)) {
+                continue;
+            }
             match fs::remove_file(self.place(&key)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     log::error!("cannot remove the expired JWT of account {key:?}: {error}");
@@ -220,6 +227,16 @@ impl Directory {
 
     fn place(&self, key: &str) -> PathBuf {
         self.path.join(format!("{key}{EXTENSION}"))
+    }
+
+    /// Whether somebody else has put another JWT into the place of the one that is known, which is taken in then.
+    fn was_replaced(&mut self, key: &str, jwt: &str, now_ms: i64) -> bool {
+        let hash = Index::hash_of(jwt.as_bytes());
+        let replaced = !jwt.is_empty() && self.index.contains(key) && !self.index.is(key, &hash);
+        if replaced {
+            self.index.put(key, hash, expires_ms(jwt), now_ms);
+        }
+        replaced
     }
 
     fn forget(&mut self, key: &str) {

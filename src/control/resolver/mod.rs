@@ -261,17 +261,21 @@ impl Resolver {
         effects
     }
 
-    /// Removes the files of expired JWTs. Gives when to do so again.
-    pub fn expire(&self, now_ms: i64) -> Option<Duration> {
-        let place = self.place();
-        let Place::Directory { store, .. } = &*place else {
-            return None;
-        };
-        let mut store = lock(store);
-        for key in store.expire(now_ms) {
-            log::debug!("the JWT of account {key:?} has expired and was removed");
+    /// Removes the files of expired JWTs.
+    pub fn expire(&self, now_ms: i64) {
+        if let Place::Directory { store, .. } = &*self.place() {
+            for key in lock(store).expire(now_ms) {
+                log::debug!("the JWT of account {key:?} has expired and was removed");
+            }
         }
-        Some(Duration::from_millis(store.index().recheck_ms()))
+    }
+
+    /// When to [expire](Resolver::expire) next, if that was done last at `last_ms`; `None` where nothing expires.
+    pub fn expire_at_ms(&self, last_ms: i64) -> Option<i64> {
+        match &*self.place() {
+            Place::Directory { store, .. } => lock(store).index().look_at_ms(last_ms),
+            Place::Memory(_) | Place::Url(_) => None,
+        }
     }
 
     /// Reads its place again, as a reload does, or goes to another: memory is what `preload` says now, a directory what its

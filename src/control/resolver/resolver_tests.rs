@@ -214,10 +214,40 @@ fn expired_files_go() {
     let claims = json!({"sub": account(1), "exp": 10, "nats": {"type": "account", "version": 2}});
     let jwt = encode(claims, &operator(), 1).expect("a token");
     let resolver = open(&kind, &[(&account(1), &jwt)]).expect("opened");
-    let minute = Some(Duration::from_secs(60));
-    assert_eq!(resolver.expire(9_999), minute);
+    assert_eq!(resolver.expire_at_ms(0), Some(60_000));
+    resolver.expire(9_999);
     let fetched = |now_ms| matches!(resolver.fetch(&account(1), now_ms), Ok(Fetched::Found(_)));
     assert!(fetched(9_999));
-    assert_eq!(resolver.expire(10_000), minute);
+    resolver.expire(10_000);
     assert!(!fetched(10_000));
+    assert_eq!(resolver.expire_at_ms(0), None);
+}
+
+#[test]
+fn a_file_put_there_by_hand_has_its_own_time() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let kind = directory(temp.path(), DirectoryKind::Full);
+    let jwt = |exp: i64| {
+        let nats = json!({"type": "account", "version": 2});
+        let claims = json!({"sub": account(1), "exp": exp, "nats": nats});
+        encode(claims, &operator(), 1).expect("a token")
+    };
+    let resolver = open(&kind, &[(&account(1), &jwt(10))]).expect("opened");
+    let by_hand = |exp| {
+        let file = temp.path().join(format!("{}.jwt", account(1)));
+        std::fs::write(file, jwt(exp)).expect("written");
+    };
+    let fetched = |now_ms| resolver.fetch(&account(1), now_ms);
+    by_hand(20);
+    resolver.expire(10_000);
+    assert_eq!(fetched(10_000), Ok(Fetched::Found(jwt(20))), "another one");
+    by_hand(90);
+    assert_eq!(fetched(20_000), Ok(Fetched::Found(jwt(90))));
+    assert_eq!(
+        resolver.expire_at_ms(0),
+        Some(90_000),
+        "known since it was read"
+    );
+    resolver.expire(90_000);
+    assert!(matches!(fetched(90_000), Ok(Fetched::Elsewhere(_))));
 }
