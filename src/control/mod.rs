@@ -16,4 +16,5 @@ pub mod shards;
 pub mod signals;
 pub mod snapshots;
 pub mod tls;
+mod trusted;
 pub mod workers;
