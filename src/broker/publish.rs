@@ -238,6 +238,9 @@ impl Broker {
         }
         let found = (peer.account, peer.origin, peer.no_responders);
         if peer.verbose {
+            if let Some(traced) = &peer.traced {
+                traced.said_ok();
+            }
             self.push(conn, b"+OK\r\n");
         }
         Ok(found)

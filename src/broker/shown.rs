@@ -107,6 +107,12 @@ impl Traced {
         }
     }
 
+    /// It is told `+OK`.
+    #[cold]
+    pub(super) fn said_ok(&self) {
+        log::trace!("{} - ->> [OK]", self.label);
+    }
+
     /// One of its subscriptions ends.
     #[cold]
     pub(super) fn subscription_ended(&self, sid: &[u8]) {

@@ -31,9 +31,9 @@ pub enum Effect<T: 'static = Flags> {
     Text(fn(&mut T, &str) -> Result<(), String>),
     /// A switch, refused when on.
     LaterSwitch,
-    /// A number, refused.
+    /// A number, refused unless it is 0.
     LaterNumber,
-    /// A text, refused.
+    /// A text, refused unless it is empty.
     LaterText,
 }
 

@@ -91,8 +91,13 @@ fn set<'w, T>(
             set(flags, number);
             None
         }),
-        Effect::LaterNumber => number_of(text).map(|_| Some(flag.spelled(name))),
-        Effect::LaterText | Effect::Switch(_) | Effect::LaterSwitch => Ok(Some(flag.spelled(name))),
+        // As with switches: nothing, and port 0, are off.
+        Effect::LaterNumber => {
+            number_of(text).map(|number| (number != 0).then(|| flag.spelled(name)))
+        }
+        Effect::LaterText | Effect::Switch(_) | Effect::LaterSwitch => {
+            Ok((!text.is_empty()).then(|| flag.spelled(name)))
+        }
     };
     outcome.map_err(|problem| format!("invalid value {text:?} for flag -{name}: {problem}"))
 }

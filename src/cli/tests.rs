@@ -181,6 +181,7 @@ fn stray_words_and_late_checks_exit_1() {
             "-p 70000",
             "-p -2",
             "--cluster nats://127.0.0.1:1 -js -m 8222 --https_port 1",
+            "-m -1 --profile 0x1f --connect_retries 5 --cluster_name x",
             "--signal foo",
             "--signal ldm",
             "--signal a=b=c=d",
@@ -208,6 +209,8 @@ fn stray_words_and_late_checks_exit_1() {
                 exit 1 |  | gannet: invalid port -2: it is -1 (random) or 1 to 65535
             --cluster nats://127.0.0.1:1 -js -m 8222 --https_port 1
                 exit 1 |  | gannet: --cluster is not available in gannet yet / -js is not available in gannet yet / -m is not available in gannet yet / --https_port is not available in gannet yet
+            -m -1 --profile 0x1f --connect_retries 5 --cluster_name x
+                exit 1 |  | gannet: -m is not available in gannet yet / --profile is not available in gannet yet / --connect_retries is not available in gannet yet / --cluster_name is not available in gannet yet
             --signal foo
                 exit 1 |  | gannet: unknown signal "foo"
             --signal ldm
@@ -367,6 +370,7 @@ fn flags_set_fields() {
             "--shards 3 --no-pin --io epoll --spin off",
             "--spin 50 --io uring",
             "-js=false --tls=false -t=false --signal ''",
+            "-m 0 -ms 0 --profile 0 --connect_retries 0 -s=false -r= --routes '' --cluster= --cluster_name ''",
         ],
         expect![[r#"
 
@@ -414,6 +418,8 @@ fn flags_set_fields() {
             --spin 50 --io uring
                 run io=Uring spin=Fixed(50)
             -js=false --tls=false -t=false --signal ''
+                run 
+            -m 0 -ms 0 --profile 0 --connect_retries 0 -s=false -r= --routes '' --cluster= --cluster_name ''
                 run 
         "#]],
     );

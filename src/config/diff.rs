@@ -1,11 +1,15 @@
 //! What a running broker must do to go on under another configuration, or why it cannot. Owns the list of settings that
 //! may change while it runs; never changes anything itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
 use super::tls::{TLS_TIMEOUT_MS, Tls};
-use super::{Callout, Config, ConfigError, Limits, Logging, Operators, Position};
+use super::{
+    Callout, Config, ConfigError, Limits, Logging, Operators, Permissions, Position, Rule, Rules,
+    User,
+};
 
 /// What a reload changes beyond what shards run on, which is replaced as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -248,6 +252,39 @@ fn callout_key(callout: &Callout) -> (String, String, Vec<String>, Vec<String>, 
     )
 }
 
+/// The users with nkeys that are in no account: what each may do and how it may come, by its key.
+fn nkey_users(config: &Config) -> impl PartialEq + use<> {
+    let auth = &config.authorization;
+    let keyed = |user: &User| {
+        let permissions = user.permissions.as_ref();
+        let permissions = permissions.or(auth.default_permissions.as_ref());
+        let types: BTreeSet<String> = user.connection_types.iter().cloned().collect();
+        Some((
+            user.nkey.clone()?,
+            (permissions.map(permissions_key), types),
+        ))
+    };
+    auth.users
+        .iter()
+        .filter_map(keyed)
+        .collect::<BTreeMap<_, _>>()
+}
+
+/// What permissions say, without their places.
+fn permissions_key(permissions: &Permissions) -> impl PartialEq + use<> {
+    let list = |rules: &[Rule]| -> Vec<(String, Option<String>)> {
+        let said = rules.iter();
+        said.map(|rule| (rule.subject.clone(), rule.queue.clone()))
+            .collect()
+    };
+    let lists = |rules: &Rules| (rules.allow.as_deref().map(list), list(&rules.deny));
+    (
+        lists(&permissions.publish),
+        lists(&permissions.subscribe),
+        permissions.responses,
+    )
+}
+
 /// What to do, where everything may change that has changed. Accounts and users are taken for changed, as in the oracle.
 fn plan(old: &Config, new: &Config) -> ReloadPlan {
     let mut told = Told {
@@ -325,13 +362,16 @@ impl Told<'_> {
 
     fn authorization(&mut self) {
         let (old, new) = (&self.old.authorization, &self.new.authorization);
-        let keys = |c: &Config| -> Vec<String> {
-            let of_accounts = c.accounts.iter().flat_map(|account| &account.users);
-            let users = c.authorization.users.iter().chain(of_accounts);
-            users.filter_map(|user| user.nkey.clone()).collect()
+        // Accounts are taken for changed, and so are their users.
+        let in_accounts = |c: &Config| {
+            let mut users = c.accounts.iter().flat_map(|account| &account.users);
+            users.any(|user| user.nkey.is_some())
         };
+        let nkeys_changed = in_accounts(self.old)
+            || in_accounts(self.new)
+            || nkey_users(self.old) != nkey_users(self.new);
         let changed = [
-            ("authorization nkey users", keys(self.old) != keys(self.new)),
+            ("authorization nkey users", nkeys_changed),
             ("authorization users", true),
             ("accounts", true),
             ("authorization username", old.user != new.user),

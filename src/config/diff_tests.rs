@@ -43,6 +43,47 @@ fn accounts_and_users_are_always_taken_for_changed() {
     );
 }
 
+/// As the oracle, asked for each of these, has it: the order of users says nothing, that of rules does.
+#[test]
+fn users_with_nkeys() {
+    const A: &str = "UCNGL4W5QX66CFX6A6DCBVDH5VOHMI7B2UZZU7TXAUQQSI2JPHULCKBR";
+    const B: &str = "UADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQPL3S";
+    let told = |old: &str, new: &str| {
+        let filled = |text: &str| config(&text.replace("$A", A).replace("$B", B));
+        let plan = diff(&filled(old), &filled(new)).expect("it can change");
+        plan.told
+            .contains(&"Reloaded: authorization nkey users".to_owned())
+    };
+    let users = |users: &str| format!("authorization {{ users: [ {users} ] }}");
+    let cases = [
+        (false, "{nkey: $A}, {nkey: $B}", "{nkey: $B}, {nkey: $A}"),
+        (false, "{user: a, password: b}", "{user: a, password: c}"),
+        (true, "{nkey: $A}", "{nkey: $A}, {nkey: $B}"),
+        (true, "{nkey: $A}", "{nkey: $A, permissions: {publish: x}}"),
+        (
+            true,
+            "{nkey: $A, permissions: {publish: [x, y]}}",
+            "{nkey: $A, permissions: {publish: [y, x]}}",
+        ),
+        (
+            true,
+            "{nkey: $A}",
+            "{nkey: $A, allowed_connection_types: [STANDARD]}",
+        ),
+    ];
+    for (expected, old, new) in cases {
+        assert_eq!(told(&users(old), &users(new)), expected, "{old} to {new}");
+    }
+    let with_default = |users: &str| {
+        format!("authorization {{ users: [ {users} ], default_permissions: {{publish: x}} }}")
+    };
+    let (plain, own) = ("{nkey: $A}", "{nkey: $A, permissions: {publish: y}}");
+    assert!(told(&users(plain), &with_default(plain)));
+    assert!(!told(&users(own), &with_default(own)));
+    let account = "accounts { A { users: [{nkey: $A}] } }";
+    assert!(told(account, account), "accounts are taken for changed");
+}
+
 #[test]
 fn what_may_change_is_told_in_the_oracles_order() {
     check(

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use crate::auth::jwt::{AccountClaims, Failure, Trust};
 use crate::auth::operator::{self, KnownAccounts, Operator};
 use crate::auth::operators::OperatorMode;
-use crate::auth::resolver::requests::{Effect, Rules};
+use crate::auth::resolver::requests::{Effect, Role, Rules};
 use crate::auth::{Outcome, Work};
 use crate::broker::events::Server;
 use crate::config::{AUTH_TIMEOUT_MS, Config, ConfigError, Labels, ResolverKind};
@@ -182,6 +182,13 @@ impl Accounts {
             return Err(format!(
                 "the system account {key} cannot be resolved: {why}"
             ));
+        }
+        if let Some(directory) = accounts.resolver.directory() {
+            let which = match accounts.resolver.role() {
+                Role::Full => "all",
+                Role::Cache | Role::None => "some",
+            };
+            log::info!("Managing {which} jwt in exclusive directory {directory}");
         }
         Ok(Some(accounts))
     }

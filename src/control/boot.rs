@@ -31,13 +31,16 @@ use super::reload::Reloader;
 use super::shards::{self, Failure, Plan, Running};
 use super::signals::{self, Event};
 use super::snapshots::Snapshots;
-use super::{tls, workers};
+use super::{tls, trusted, workers};
 
 /// INFO `api_lvl`: what the oracle says without JetStream as well, and clients read as a number.
 const API_LEVEL: u64 = 5;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
+
+/// A `max_payload` above this is warned of at start, and not at a reload, as by the oracle.
+const LARGE_PAYLOAD_BYTES: u32 = 8 * 1024 * 1024;
 
 /// How long shards may take to close their connections when the broker stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -90,6 +93,12 @@ fn serve(flags: &Flags, ready: Ready, logger: &Logger) -> Result<(), String> {
     }
     if config.store_dir.is_some() {
         log::warn!("store_dir has no effect: there is no JetStream in gannet yet");
+    }
+    trusted::announce(config);
+    if config.limits.payload_bytes_max > LARGE_PAYLOAD_BYTES {
+        log::warn!(
+            "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance"
+        );
     }
     let open_files_max = process::raise_open_files();
     process::make_room_for_files(open_files_max, config.limits.connections_max);

@@ -16,5 +16,6 @@ pub mod shards;
 pub mod signals;
 pub mod snapshots;
 pub mod tls;
+mod trusted;
 mod waiting;
 pub mod workers;

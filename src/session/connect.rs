@@ -234,6 +234,7 @@ impl Client {
             }
             Err(refusal) => {
                 self.say_error(broker, refusal.text());
+                log::error!("{} - {}", self.label(), refusal.text());
                 Flow::Close(match refusal {
                     ConnectRefusal::Protocol => CloseReason::BadClientProtocol,
                     ConnectRefusal::NoRespondersWithoutHeaders => {

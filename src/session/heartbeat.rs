@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::auth::jwt;
 use crate::broker::Broker;
 use crate::broker::effect::CloseReason;
+use crate::config::duration;
 
 use super::client::{Client, Phase};
 use super::{Context, Flow};
@@ -146,11 +147,17 @@ impl Client {
             return Flow::Continue;
         }
         self.heartbeat.ping_due_ms = now_ms + context.limits.ping_interval_ms.max(1);
-        let quiet = now_ms - self.heartbeat.heard_ms >= context.limits.ping_interval_ms;
+        log::debug!("{} - Client Ping Timer", self.label());
+        let heard_ago_ms = now_ms - self.heartbeat.heard_ms;
+        let quiet = heard_ago_ms >= context.limits.ping_interval_ms;
         if !quiet && !self.heartbeat.needs_round_trip(now_ms) {
+            log::debug!(
+                "{} - Delaying PING due to remote client data or ping {} ago",
+                self.label(),
+                duration::shown(heard_ago_ms.saturating_add(500) / 1_000 * 1_000)
+            );
             return Flow::Continue;
         }
-        log::debug!("{} - Client Ping Timer", self.label());
         if self.heartbeat.pings_out + 1 > context.limits.pings_out_max {
             log::debug!("{} - Stale Client Connection - Closing", self.label());
             self.say_error(broker, "Stale Connection");

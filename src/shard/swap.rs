@@ -25,6 +25,8 @@ pub struct Judging {
     subscriptions: Vec<(Token, Vec<SubId>)>,
     /// Snapshots that connections are still under, oldest first, and where they go afterwards.
     retired: Vec<(Arc<Snapshot>, Sender<Arc<Snapshot>>)>,
+    /// How many clients had to go because other keys are pinned now.
+    unpinned: usize,
 }
 
 impl Judging {
@@ -50,8 +52,12 @@ impl Judging {
         }
     }
 
-    /// Gives the old snapshots back to whom frees them.
+    /// Gives the old snapshots back to whom frees them. Each shard counts those who had to go for itself.
     fn finish(&mut self) {
+        let unpinned = std::mem::take(&mut self.unpinned);
+        if unpinned > 0 {
+            log::info!("Disconnect {unpinned} clients due to pinned certs reload");
+        }
         for (snapshot, done) in self.retired.drain(..) {
             // Who does not wait for it has let it go: then it is not freed here either, others have it.
             let _ = done.send(snapshot);
@@ -120,6 +126,7 @@ impl<R: Ring> Shard<R> {
         let before = judging.before(judged);
         let was = before.and_then(|before| before.tls.as_deref());
         if connection.is_unpinned(context.tls.as_deref(), was) {
+            judging.unpinned += 1;
             return self.start_close(conn, CloseReason::TlsHandshakeFailure);
         }
         let before = before.map(|before| &*before.authenticator);

@@ -1,7 +1,9 @@
 //! Owns the section `accounts`: which there are and what each holds; `exports`, `imports`, `mappings` and `users`
 //! read the parts. Never looks from one account into another: that is `config::check`.
 
-use super::{Field, Schema, exports, imports, mappings, msg_trace, nkey, permissions, users};
+use super::{
+    Field, Schema, exports, imports, jetstream, mappings, msg_trace, nkey, permissions, users,
+};
 use crate::config::value::{Array, Kind, Map};
 use crate::config::{Account, AccountLimits, Position};
 
@@ -121,7 +123,7 @@ fn account(schema: &mut Schema<'_>, section: Field<'_>, map: &Map) -> Account {
             "mappings" | "maps" => mappings::read_into(schema, field, &mut account.mappings),
             "limits" => account.limits = limits(schema, field),
             "msg_trace" | "trace_dest" => account.trace = msg_trace::read(schema, field),
-            "jetstream" => schema.refuse_yet(field),
+            "jetstream" => jetstream::of_account(schema, field),
             _ => schema.unknown(field, FIELDS),
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn read(schema: &mut Schema<'_>, section: Field<'_>) {
                 auth.default_permissions = permissions::read(schema, field);
             }
             "auth_callout" | "auth_hook" => auth.callout = callout::read(schema, field),
-            "proxy_required" => schema.refuse_yet(field),
+            "proxy_required" => schema.refuse_unless_off(field),
             _ => schema.unknown(field, FIELDS),
         }
     }

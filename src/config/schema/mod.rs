@@ -9,6 +9,7 @@ mod authorization;
 mod callout;
 mod exports;
 mod imports;
+mod jetstream;
 mod mappings;
 mod msg_trace;
 mod nkey;
@@ -186,6 +187,13 @@ impl Schema<'_> {
             field.at,
             format!("{:?} is not available in gannet yet", field.name),
         );
+    }
+
+    /// A switch of a feature that is not there yet.
+    fn refuse_unless_off(&mut self, field: Field<'_>) {
+        if self.boolean(field) == Some(true) {
+            self.refuse_yet(field);
+        }
     }
 
     fn text<'v>(&mut self, field: Field<'v>) -> Option<&'v str> {

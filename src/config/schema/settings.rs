@@ -3,7 +3,8 @@
 
 use super::refused::{LATER, NEVER};
 use super::{
-    Field, Schema, accounts, authorization, mappings, operators, resolver, resolver_tls, tls,
+    Field, Schema, accounts, authorization, jetstream, mappings, operators, resolver, resolver_tls,
+    tls,
 };
 use crate::config::host_port;
 use crate::config::value::{Kind, Map};
@@ -27,6 +28,7 @@ const SETTINGS: &[Setting] = &[
     (&["host", "net"], |s, f| {
         set_text(s, f, |s, v| set_host(s, v.as_deref()))
     }),
+    (&["jetstream"], jetstream::read),
     (&["listen"], listen),
     (&["log_file", "logfile"], |s, f| {
         set_text(s, f, |s, v| s.config.log.file = v.map(Into::into));
@@ -147,9 +149,14 @@ pub(super) fn read(schema: &mut Schema<'_>, map: &Map) {
         if let Some((names, apply)) = SETTINGS.iter().find(|(names, _)| names.contains(&&*key)) {
             schema.config.places.set(names[0], field.at.clone());
             apply(schema, field);
-        } else if LATER.contains(&&*key) {
-            schema.refuse_yet(field);
-        } else if let Some((_, why)) = NEVER.iter().find(|(name, _)| *name == key) {
+        } else if let Some((_, off)) = LATER.iter().find(|(name, _)| *name == key) {
+            if !off(&field.value.kind) {
+                schema.refuse_yet(field);
+            }
+        } else if let Some((_, why, off)) = NEVER.iter().find(|(name, ..)| *name == key) {
+            if off(&field.value.kind) {
+                continue;
+            }
             let text = format!("{:?} has no meaning in gannet: {why}", field.name);
             schema.error(field.at, text);
         } else {

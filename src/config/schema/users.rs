@@ -138,7 +138,7 @@ fn fields(schema: &mut Schema<'_>, map: &Map, at: &Position) -> User {
                 user.connection_types = connection_types(schema, field);
             }
             "nkey" => user.nkey = nkey::user(schema, field),
-            "proxy_required" => schema.refuse_yet(field),
+            "proxy_required" => schema.refuse_unless_off(field),
             _ => schema.unknown(field, FIELDS),
         }
     }

@@ -84,9 +84,11 @@ pub fn client_urls(address: SocketAddr, interfaces: &[IpAddr]) -> Vec<String> {
     }
 }
 
-/// The addresses of this machine's interfaces, as the kernel lists them; none if it cannot.
+/// The addresses of this machine's interfaces, one interface after the other; none if the kernel does not list them.
 pub fn interface_addresses() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    // The kernel lists all addresses of one family, then all of the other.
+    interfaces.sort_by_key(|interface| interface.index);
     interfaces.iter().map(if_addrs::Interface::ip).collect()
 }
 
