@@ -151,6 +151,12 @@ impl OperatorMode {
         }
     }
 
+    /// Where accounts come from. `trusted_keys` alone need no resolver: then no account is known, as on the oracle.
+    pub fn resolver_kind(&self) -> &ResolverKind {
+        let kind = self.resolver.as_ref().map(|(kind, _)| kind);
+        kind.unwrap_or(&ResolverKind::Memory)
+    }
+
     /// What the JWTs say against the file, or against each other.
     fn contradictions(&self, config: &Config) -> Vec<ConfigError> {
         let written = &config.operators;

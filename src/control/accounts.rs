@@ -137,12 +137,14 @@ impl Accounts {
         let Some(mode) = mode else {
             return Ok(None);
         };
-        let Some((kind, _)) = &mode.resolver else {
-            return Err("operator mode needs a resolver".to_owned());
-        };
         let now = Timestamp::now();
         let tls = tls::load(config).map_err(|errors| lines_of(&errors))?;
-        let resolver = Resolver::open(kind, &mode.preload, tls, now.as_millisecond())?;
+        let resolver = Resolver::open(
+            mode.resolver_kind(),
+            &mode.preload,
+            tls,
+            now.as_millisecond(),
+        )?;
         let resolver = Arc::new(resolver);
         let mut accounts = Accounts {
             trust: Arc::new(mode.trust(TimeZone::system())),
@@ -338,9 +340,7 @@ impl Accounts {
         let now = Timestamp::now();
         let tls = tls::load(config).map_err(|errors| lines_of(&errors))?;
         let now_ms = now.as_millisecond();
-        let Some((kind, _)) = &mode.resolver else {
-            return Err("operator mode needs a resolver".to_owned());
-        };
+        let kind = mode.resolver_kind();
         let (changed, was) = self.resolver.reload(kind, &mode.preload, tls, now_ms)?;
         let trust = Arc::new(mode.trust(TimeZone::system()));
         let (changed, before) = match changed {
@@ -598,8 +598,14 @@ impl Accounts {
         if known.is_some_and(|claims| !claims.has_ended(now.as_second())) {
             return self.ready.push(waiting);
         }
+        // What an importer has caused to be asked for may have failed by now, before anybody waited for it.
+        let for_nobody = |pending: &Pending| pending.waiting.is_empty() && pending.begins.is_none();
+        let again = self.pending.get(key).is_some_and(for_nobody);
         let source = waiting.source();
         self.want(source, key).waiting.push(waiting);
+        if again {
+            self.ask(key);
+        }
     }
 
     /// Asks for an account, off this thread, unless that is being done, or has just been for one that has expired.
