@@ -306,6 +306,11 @@ impl Accounts {
         match event {
             Event::Wanted { key, waiting } => self.wanted(&key, waiting, now),
             Event::Fetched { key, number, .. } if !self.waits_for(&key, number) => {}
+            Event::Fetched {
+                key,
+                found: Ok(Answer::Refused(_)) | Err(_),
+                ..
+            } if self.asks_again(&key) => {}
             Event::Fetched { key, found, .. } => match found {
                 Ok(Answer::Found(claims)) => self.found(&key, claims),
                 Ok(Answer::Elsewhere(timeout)) => self.ask_others(&key, timeout, lines),
@@ -598,14 +603,19 @@ impl Accounts {
         if known.is_some_and(|claims| !claims.has_ended(now.as_second())) {
             return self.ready.push(waiting);
         }
-        // What an importer has caused to be asked for may have failed by now, before anybody waited for it.
-        let for_nobody = |pending: &Pending| pending.waiting.is_empty() && pending.begins.is_none();
-        let again = self.pending.get(key).is_some_and(for_nobody);
-        let source = waiting.source();
-        self.want(source, key).waiting.push(waiting);
-        if again {
+        let joins = self.pending.get(key).is_some_and(Pending::is_for_nobody);
+        let pending = self.want(waiting.source(), key);
+        pending.joined |= joins;
+        pending.waiting.push(waiting);
+    }
+
+    /// What was asked for nobody has failed, and by now somebody waits for it: then it is asked once more.
+    fn asks_again(&mut self, key: &str) -> bool {
+        let joined = self.pending.get_mut(key).is_some_and(Pending::take_joined);
+        if joined {
             self.ask(key);
         }
+        joined
     }
 
     /// Asks for an account, off this thread, unless that is being done, or has just been for one that has expired.
@@ -621,6 +631,7 @@ impl Accounts {
             }
             Pending {
                 waiting: Vec::new(),
+                joined: false,
                 number: self.askings,
                 begins,
                 until: None,

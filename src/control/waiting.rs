@@ -52,6 +52,8 @@ impl Waiting {
 pub struct Pending {
     /// Who waits for it.
     pub waiting: Vec<Waiting>,
+    /// It was asked for nobody, and somebody waits by now.
+    pub joined: bool,
     /// The number of the asking.
     pub number: u64,
     /// Nobody has been asked yet: then it is done.
@@ -64,6 +66,16 @@ impl Pending {
     /// For whom it is asked.
     pub fn source(&self) -> IpAddr {
         self.waiting.first().map_or(NOBODY, Waiting::source)
+    }
+
+    /// Whether it has been asked for, and nobody waits for it.
+    pub fn is_for_nobody(&self) -> bool {
+        self.waiting.is_empty() && self.begins.is_none()
+    }
+
+    /// Whether somebody has joined a question that was for nobody; told once.
+    pub fn take_joined(&mut self) -> bool {
+        std::mem::take(&mut self.joined)
     }
 
     /// When something is to be done about it, whatever comes.

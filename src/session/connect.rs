@@ -278,7 +278,8 @@ impl Client {
         self.heartbeat.expires(context, identity.expires);
         broker.set_permissions(self.conn, identity.permissions.clone());
         let mut who = self.who(context, broker, &identity);
-        if self.by_service {
+        let token = identity.token.as_ref();
+        if self.by_service || token.is_some_and(|token| token.made.is_some()) {
             // The token of its own was for the service that let it in, and may let somebody else in. The oracle drops it.
             who.jwt = Box::default();
         }

@@ -21,6 +21,7 @@
 //! xkey: X.svc             callout requests that are sealed for this key are opened: transcripts show them as `sealed`, and
 //!                         `$claim(…)` reads them
 //! jwt NAME:               a token, made when the case begins; see below
+//! slow                    the case waits for times to pass: it runs on two of the four variants
 //! pending: WHAT           gannet has not got it yet: the cases run against the oracle alone
 //! differs: why            gannet differs on purpose, and its own transcript stands in
 //! differs: stops: why     the same, where by chance the oracle does not come to the end of the case, or answers as gannet does
@@ -149,6 +150,8 @@ pub struct Case {
     pub merge: Vec<String>,
     /// Connections whose deliveries are only counted.
     pub tally: Vec<String>,
+    /// It runs on two variants only.
+    pub slow: bool,
     /// What gannet has yet to get before it can be compared.
     pub pending: Option<String>,
     /// Why gannet's transcript is another one; begins with [`STOPS`] where the oracle may not come to the end.
@@ -363,6 +366,7 @@ fn line_of_case(case: &mut Case, line: &str, reader: &mut Reader<'_>) -> Result<
         "crlf" => case.rewrite(|text| text.replace('\n', "\r\n"))?,
         "chop" => case.rewrite(|text| text.trim_end().to_owned())?,
         "anysid" => case.anysid = true,
+        "slow" => case.slow = true,
         _ => case.steps.push((reader.at, step(line)?)),
     }
     Ok(())
