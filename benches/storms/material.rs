@@ -85,8 +85,8 @@ pub struct Material {
     tls: Arc<ClientConfig>,
 }
 
-/// The server may be at it for long: nobody is cut meanwhile. That holds for pings as well, where passwords are hashed:
-/// nats-server reads no answer to its own while it verifies a client's password, and cuts the client as stale.
+/// The server may be at it for long: nobody is cut meanwhile, nor asked by a ping whether it is there while its password is
+/// being hashed.
 const TIMEOUT_S: u32 = 3600;
 
 const TOKENS: &[(&str, &str)] = &[
